@@ -10,7 +10,7 @@ from registry_sync.state.times import UtcTime
 from registry_sync.sync.view import ChangeKind, RouteView
 
 MAX_CHANGES = 200
-"""Changes in one event. ``total`` tells how many there were."""
+"""Maximum number of changes in one event. ``total`` counts all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Changes:
 
     @classmethod
     def of(cls, changes: Iterable[Change]) -> Self:
-        """All of ``changes``, as far as they fit."""
+        """The first of ``changes``, as many as fit."""
         found = tuple(changes)
         return cls(total=len(found), changes=found[:MAX_CHANGES])
 

@@ -84,8 +84,8 @@ class DestinationState:
     :ivar listed_at: when a run last listed all routes; routes without a push in its window count as looked at then.
     :ivar complete_run_id: the last run that compared all tags of all routes, and ``complete_at``: when it ended.
     :ivar index_parts: number of parts of the index.
-    :ivar unreported: routes of which the last task that worked on them left nothing, at most 50: it was killed,
-        rate-limited to the end, or could not store anything.
+    :ivar unreported: routes whose last task left nothing, at most 50: it was killed, rate-limited to the end, or could
+        not store anything.
     :ivar problem: set when the routes could not be listed in the last run.
     :ivar changed_at: when a run last changed something here.
     """

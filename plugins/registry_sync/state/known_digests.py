@@ -30,7 +30,7 @@ class KnownDigestsPart:
 
 
 def store_digests(store: StateStore, known: KnownDigests) -> None:
-    """Store what is known of repositories whose time is known, and remove parts that are no longer needed."""
+    """Store the digests of repositories with a known time, and remove parts that are no longer needed."""
     number = -1
     for number, part in enumerate(_split(known)):
         store.set(digests_key(number), as_document(part))
@@ -50,7 +50,7 @@ def _is_stored(document: object) -> bool:
 
 
 def join_digests(documents: Iterable[object]) -> KnownDigests:
-    """Join the parts. One that cannot be read is left out: its images count as unknown."""
+    """Join the parts. An unreadable part is left out: its images count as unknown."""
     known = KnownDigests()
     for document in documents:
         try:

@@ -71,12 +71,12 @@ NOTHING_DOWN = "none"
 def destination_metrics(
     stored: StoredDestination, now: datetime, *, overdue_since: datetime | None = None
 ) -> list[MetricValue]:
-    """The gauges of one destination. Those that are not known are absent.
+    """The gauges of one destination. Unknown ones are absent.
 
     Where a part of the state cannot be read, only ``broken`` is sent: sums of the rest would look like fewer tags.
 
     :param now: the time of reading, so that ages grow while no run comes.
-    :param overdue_since: when a run of the mirror should have started that did not come.
+    :param overdue_since: when a missing run of the mirror should have started.
     """
     row = overview_row(stored, None, now)
     figures = {

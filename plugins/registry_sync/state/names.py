@@ -27,24 +27,24 @@ DESTINATION_KEY = "this destination"
 """No route has this name: a repository may be called ``destination``, but a name has no space in it."""
 
 READINESS_ASSET = "registry_sync/nodes"
-"""The name of the asset that holds what the last readiness check saw."""
+"""The name of the asset that holds the result of the last readiness check."""
 
 READINESS_KEY = "readiness"
 
 DIGESTS_PREFIX = "digests "
 
 MESSAGES_ASSET = "registry_sync/messages"
-"""The name of the asset that holds which messages were sent: under the name of each mirror what its notifiers were
-told, and under :func:`watched_key` since when its runs are expected."""
+"""The name of the asset that holds the messages that were sent: under the name of each mirror the last messages to its
+notifiers, and under :func:`watched_key` the time since which its runs are expected."""
 
 FILE_KEY = "mirrors file"
-"""The key of what notifiers were told about the mirrors file, among the messages."""
+"""The key of the last messages about the mirrors file."""
 
 WATCH_KEY = "last watch"
-"""The key of the time at which ``mirror_watch`` ran last, among the messages."""
+"""The key of the time at which ``mirror_watch`` ran last, with the messages."""
 
 UNCHECKED_KEY = "nodes are unchecked since"
-"""The key of the time at which ``mirror_watch`` first found no result of a readiness check, among the messages."""
+"""The key of the time at which ``mirror_watch`` first found no result of a readiness check, with the messages."""
 
 MAX_VALUE_BYTES = 60_000
 """The largest value that is stored, as JSON. Airflow's own limit is 65,536 bytes ([state_store])."""
@@ -176,12 +176,12 @@ def index_key(number: int) -> str:
 
 
 def watched_key(mirror: str) -> str:
-    """The key of the schedule of a mirror, among its messages."""
+    """The key of the schedule of a mirror, with the messages."""
     return f"{mirror} schedule"
 
 
 def pool_key(pool: str) -> str:
-    """The key of what notifiers were told about a pool of nodes. No mirror has a space in its name."""
+    """The key of the last messages about a pool of nodes. No mirror has a space in its name."""
     return f"nodes {pool}"
 
 

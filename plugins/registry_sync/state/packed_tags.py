@@ -1,4 +1,4 @@
-"""The stored form of a table of tags. Most of what is stored are the tags of thousands of routes, so it is small.
+"""The compact stored form of a table of tags. Tags of thousands of routes are most of the stored data.
 
 A tag takes about 70 bytes instead of 250, so that one value holds 800 tags. Names and digests can be searched for by
 the database: ``tags`` is ``/v1/v2/``, and ``digests`` has a slash and 43 characters of base64 for each of them.
@@ -49,7 +49,7 @@ def texts_of_digest(digits: str) -> tuple[str, str]:
 
 
 def _escape(tag: str) -> str:
-    """A tag without slashes. Only a name that no registry should list has some."""
+    """A tag with its slashes escaped. No valid tag has a slash."""
     return tag.replace("%", "%25").replace("/", "%2F")
 
 

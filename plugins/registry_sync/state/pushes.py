@@ -52,20 +52,20 @@ class LostEvents:
     tags: tuple[LostTag, ...] = ()
 
     def plus(self, found: Sequence[LostTag]) -> LostEvents:
-        """These, and some that were found now."""
+        """These tags, and newly found ones."""
         return LostEvents(total=self.total + len(found), tags=(*found, *self.tags)[:MAX_LOST])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushesState:
-    """All that is known about pushes to the source of a mirror. ``events`` is ``None`` before the first event."""
+    """The stored values about pushes to the source of a mirror. ``events`` is ``None`` before the first event."""
 
     events: LastEvents | None = None
     lost: LostEvents = LostEvents()
 
 
 def read_pushes(documents: Mapping[str, Any]) -> PushesState:
-    """The state of the values under the keys of this module. One that cannot be read is as if it had never been."""
+    """The state from the values under the keys of this module. An unreadable value counts as absent."""
     return PushesState(
         events=_read(LastEvents, documents.get(EVENTS_KEY)),
         lost=_read(LostEvents, documents.get(LOST_KEY)) or LostEvents(),

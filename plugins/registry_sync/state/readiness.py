@@ -1,4 +1,4 @@
-"""The state of the readiness checks: would nodes start now, and with each single registry down.
+"""The state of the readiness checks: the starts of nodes now, and with each single registry down.
 
 All times are aware UTC.
 """
@@ -23,7 +23,7 @@ StartAnswer = Literal["starts", "does_not_start", "not_promised", "unknown", "no
 """The answer for a pool while a registry is down.
 
 ``not_promised``: nodes do not start, and the pool's configuration cannot cover that outage. ``unknown``: a check could
-not tell if they would start. ``no_images``: the pool has no bootstrap images.
+not show if they would start. ``no_images``: the pool has no bootstrap images.
 """
 
 MAX_REASONS = 3

@@ -1,4 +1,4 @@
-"""The state of one route: what the last looks at both registries saw. Values for showing, never for deciding.
+"""The state of one route by the last looks at both registries. Values for showing, never for deciding.
 
 All times are aware UTC.
 """
@@ -64,7 +64,7 @@ def oldest_lacking(tags: Sequence[KnownTag]) -> UtcTime | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Something that fails since some time.
+    """A lasting failure.
 
     :ivar tag: ``None`` when the route as a whole fails.
     :ivar error_class: of :mod:`registry_sync.errors`.

@@ -1,4 +1,4 @@
-"""Read what is stored about one destination of a mirror, and say what of it cannot be read."""
+"""Read the stored documents of one destination of a mirror, and list the unreadable ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from registry_sync.state.names import DESTINATION_KEY, index_key
 from registry_sync.state.store import StateReader
 
 MAX_PARTS = 10_000
-"""More parts of an index are not looked for, whatever a document says."""
+"""Maximum number of parts of an index that are read, whatever a document says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class StoredDestination:
 
     :ivar state: ``None`` when no run has written it, or when it cannot be read.
     :ivar figures: by the name of the route.
-    :ivar faults: what cannot be read, for people.
+    :ivar faults: the documents that cannot be read, for people.
     :ivar disabled: set while all of the mirror is disabled, for people.
     """
 

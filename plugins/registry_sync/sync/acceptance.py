@@ -1,4 +1,4 @@
-"""Moved tags that a person accepts for one run: what they mean for the plan of a route. Pure."""
+"""Apply the moved tags that a person accepts for one run to the plan of a route. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_TAGS_IN_NOTE = 10
 def accepted_states(accepted: Mapping[str, Digest], source: FilteredTags) -> Mapping[str, Digest]:
     """The digest that each accepted tag would have at the destination: with ``platforms``, that of its platform index.
 
-    A person may name either, because messages name the index, and the source has the other.
+    A person may name either digest: messages name that of the index, the source has the other.
     """
     states = {tag: source.states.get(tag) for tag in accepted}
     made = {tag: state for tag, state in states.items() if isinstance(state, Digest)}
@@ -25,9 +25,9 @@ def accepted_states(accepted: Mapping[str, Digest], source: FilteredTags) -> Map
 def refuse_unaccepted(
     decisions: Iterable[Decision], accepted: Mapping[str, Digest], states: Mapping[str, TagState]
 ) -> Iterable[Decision]:
-    """Fail the accepted tags that are not selected, and those that have another digest at the source by now.
+    """Fail the accepted tags that are not selected, and those that have another digest at the source now.
 
-    What was accepted must not be left out without a word. Other tags, and tags in sync, stay as they were decided.
+    An accepted tag must not be skipped silently. Decisions about other tags, and about tags in sync, stay.
 
     :param accepted: the result of :func:`accepted_states`.
     :param states: digests of the selected tags at the source.
@@ -56,7 +56,7 @@ def _refuse(tag: str, digest: Digest, decision: Decision | None, state: TagState
 
 
 def acceptance_note(decisions: Iterable[Decision], repository: Repository) -> Iterable[str]:
-    """The way to accept tags that moved and fail for that alone."""
+    """A note about the way to accept tags that fail only because they moved."""
     entries = [
         f"{repository.short_name}:{decision.tag}@{decision.moved_to}"
         for decision in decisions

@@ -1,4 +1,4 @@
-"""The failure of a registry as a whole, which ends the work of a task and leaves the rest for its retry."""
+"""The failure of a whole registry, which ends the work of a task and leaves the rest to its retry."""
 
 from __future__ import annotations
 

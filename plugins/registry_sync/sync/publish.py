@@ -39,7 +39,7 @@ from registry_sync.text_table import human_bytes
 log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 3.0
-"""Age up to which an observation of a tag counts as the present."""
+"""Maximum age at which an observation of a tag counts as current."""
 
 
 class Publisher:
@@ -203,7 +203,7 @@ class Publisher:
             raise TemporaryError(f"published, but the destination's tag {state} {tag.digest.short}")
 
     def _explain(self, tag: CopyTag, error: RegistrySyncError, seconds: float) -> TagResult:
-        """The result of a failed copy. Content that the source no longer has may have a simple reason."""
+        """The result of a failed copy. Content that is missing at the source may have a simple reason."""
         if isinstance(error, UnsupportedArtifact):
             return TagResult.skipped(tag.tag, str(error), digest=tag.digest)
         if not isinstance(error, NotFound):

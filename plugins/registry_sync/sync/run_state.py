@@ -1,4 +1,4 @@
-"""State that one run leaves for the next, in XCom: watermarks, planned deletions, and what the last look found."""
+"""State that one run leaves for the next, in XCom: watermarks, planned deletions, and the results of the last look."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class PlannedDeletions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastLook:
-    """The repositories that earlier runs found in namespaces, and all those that they looked at completely.
+    """The repositories that earlier runs found in namespaces, and those that they compared completely.
 
     :ivar repositories: number of tags that the last complete look selected in each; ``None`` before the first one. The
         keys are whole, such as ``quay.io/team/app``: a mirror may get another source.

@@ -1,4 +1,4 @@
-"""A session: the clients, the skopeo and the write locks that one route is worked on with."""
+"""A session: the clients, the skopeo and the write locks for the work on one route."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Connections(Protocol):
 class Session:
     """A route with all that is needed to work on it.
 
-    :ivar skopeo: looked for when something is to be copied; a dry run, or a route in sync, needs none.
+    :ivar skopeo: found at the first copy; a dry run, or a route in sync, needs none.
     :ivar locks: on digests and tags of the destination repository.
     :ivar blob_places: repositories of the destination's registry that have a blob.
     """
@@ -60,7 +60,7 @@ class Session:
 
     @property
     def are_far(self) -> bool:
-        """Even the quickest request to one of the registries so far took long."""
+        """True if even the quickest request to one of the registries so far took long."""
         return max(self.source.latency_seconds or 0.0, self.destination.latency_seconds or 0.0) > FAR_SECONDS
 
     def threads(self, requests: int) -> int:

@@ -1,4 +1,4 @@
-"""The size of what a plan would send: from manifests of the source, because nothing else has it.
+"""The bytes that a plan would send, from manifests of the source, because no listing has sizes.
 
 A HEAD does not return sizes, and Docker Hub counts the GET of a manifest as a pull
 (https://docs.docker.com/docker-hub/usage/pulls/). So they are read there only on request, and elsewhere up to a limit.
@@ -43,7 +43,7 @@ MAX_MANIFESTS = 200
 def total_plan(session: Session, observation: Observation, plan: Plan, sizes: SizesMode = "auto") -> PlanTotals:
     """The totals of a plan: tags, images, bytes, and the pulls of a run at Docker Hub.
 
-    An image whose manifests cannot be read counts without a size. Only a real copy fails by that.
+    An image whose manifests cannot be read counts without a size. Only a real copy fails for this reason.
     """
     there = set(observation.destination.values())
     digests = [digest for digest in group_by_digest(plan.copies) if digest not in there]
@@ -80,7 +80,7 @@ class _Image:
 
 
 class _BudgetSpentError(Exception):
-    """As many manifests were read as the plan may read."""
+    """The maximum number of manifests was read."""
 
 
 def _read_images(

@@ -44,8 +44,8 @@ def thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
 def each_at_once(function: Callable[[First], Second], items: Collection[First], *, threads: int) -> list[Second]:
     """Call a function with each item, by several threads. Returns the results in the order of the items.
 
-    After an error no other call begins, and those that have begun are waited for: they may write what the caller has
-    locked. The error of the first item that failed is raised.
+    After an error no other call begins. Calls that have begun are waited for, because the caller may hold locks for
+    them. The error of the first item that failed is raised.
     """
     if min(len(items), threads) < 2:
         return list(map(function, items))
@@ -71,8 +71,8 @@ def wait_for_all(calls: Iterable[Future[Any]]) -> None:
 def at_once(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
     """Call two functions at the same time, and return both results.
 
-    What one of them raises is raised at once, and the other is not waited for: what it works with has to end it. When
-    both have failed, the error of ``first`` is raised.
+    An error of one is raised at once, without waiting for the other: closing its client has to end it. When both have
+    failed, the error of ``first`` is raised.
     """
     with thread_pool(2) as pool:
         one, other = pool.submit(first), pool.submit(second)

@@ -1,4 +1,4 @@
-"""Make the view of a route from what a run observed, planned and did. Pure."""
+"""Make the view of a route from the observation, the plan and the execution of a run. Pure."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _status_of_copy(decision: CopyTag, result: TagResult | None) -> TagStatus | 
 
 
 def _is_deferred(result: TagResult) -> bool:
-    """A rate limit does not count as a failure of the tag."""
+    """Return whether a rate limit stopped the copy, which does not count as a failure of the tag."""
     return result.error_class == RateLimited.error_class
 
 

@@ -1,7 +1,7 @@
 """Windows: the push times of the tags that a run works on, by its data interval and by the watermark of earlier runs.
 
-Pure: no clock and no Airflow. A registry knows only the latest push of a tag. So a window does not bring back the past:
-it limits which of the present tags are compared.
+Pure: no clock and no Airflow. A registry knows only the latest push of a tag. So a window does not restore past tags:
+it limits the present tags that are compared.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CLOCK_SKEW = timedelta(minutes=10)
 class Window:
     """Push times from ``start`` up to ``end``, exclusive (aware UTC).
 
-    :ivar reason: why the run has this window, for people.
+    :ivar reason: the origin of the window, for people.
     :ivar start: ``None`` has no lower bound.
     :ivar end: ``None`` has no upper bound.
     :ivar is_full_check: the run also looks for changes that have no push time, such as artifacts added later. A run
@@ -49,7 +49,7 @@ class Window:
         return self.start - CLOCK_SKEW if self.start else None
 
     def holds(self, pushed_at: datetime | None, *, is_image_time: bool = False) -> bool:
-        """Return whether a tag may be in the window. A tag without a push time always is.
+        """Return whether a tag may be in the window. A tag without a push time always may.
 
         :param is_image_time: the tag was pushed then or later.
         """

@@ -1,4 +1,4 @@
-"""Judge routes at the time of reading: what fails, is behind its promise, unknown, locked, missing or in sync.
+"""Judge routes at the time of reading: failing, behind the promise, unknown, locked, missing or in sync.
 
 The time is a parameter, so a scheduler that stopped makes everything stale or unknown, although nothing is written.
 """
@@ -27,10 +27,10 @@ SEVERITY: tuple[Status, ...] = ("failing", "stale", "unknown", "paused", "locked
 """All statuses, the worst first."""
 
 BROKEN: frozenset[Status] = frozenset({"failing", "stale", "unknown"})
-"""Statuses that need somebody now: pages show them red, and commands end with exit code 1."""
+"""Statuses that need attention now: pages show them red, and commands end with exit code 1."""
 
 CLOCK_SKEW = timedelta(minutes=5)
-"""Times so far in the future are taken as now. Later ones are wrong, and what they are about is unknown."""
+"""Times so far in the future count as now. Later times are wrong, and their status is ``unknown``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ IN_SYNC = Judgement(status="in_sync")
 
 
 def worst(judgements: Iterable[Judgement]) -> Judgement:
-    """The worst judgement; of two that are as bad the first; in sync when there are none."""
+    """The worst judgement, the first of equally bad ones; in sync when there are none."""
     return min(judgements, key=lambda judgement: judgement.severity, default=IN_SYNC)
 
 
@@ -74,7 +74,7 @@ def last_look(figures: RouteFigures, listed_at: datetime | None) -> datetime:
 
 
 def due_since(figures: RouteFigures, listed_at: datetime | None) -> datetime:
-    """Return the time from which a route is due to be looked at: its last look, or the later end of its pause.
+    """Return the time from which a route's next look is due: its last look, or the later end of its pause.
 
     A route that was disabled for a month is not behind at the moment in which it is enabled again.
     """
@@ -83,7 +83,7 @@ def due_since(figures: RouteFigures, listed_at: datetime | None) -> datetime:
 
 
 def judge_route(figures: RouteFigures, listed_at: datetime | None, now: datetime) -> Iterator[Judgement]:
-    """Judge one route by its row in the index: all that is wrong with it, the worst first.
+    """Judge one route by its row in the index: all its faults, the worst first.
 
     :param listed_at: when a run last listed all routes; ``None`` for a route that its run lost.
     """

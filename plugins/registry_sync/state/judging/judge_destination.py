@@ -31,7 +31,7 @@ def judge_one(stored: StoredDestination, route: str, now: datetime) -> Judgement
 
 
 def judgements_of(stored: StoredDestination, route: str, now: datetime) -> Iterator[Judgement]:
-    """All that is wrong with one route of a destination that has a state."""
+    """All faults of one route of a destination that has a state."""
     if stored.disabled:
         yield Judgement(status="disabled", reason=stored.disabled)
         return
@@ -50,9 +50,9 @@ _LOST = Judgement(status="unknown", reason="its last task left no result")
 
 
 def judge_whole(stored: StoredDestination, runs: MirrorRuns | None, now: datetime) -> Iterator[Judgement]:
-    """Judge what concerns a destination as a whole: its documents, its last run, and the next one.
+    """Judge a destination as a whole: its documents, its last run, and the next one.
 
-    One that is disabled is not due: neither what it lacks nor a run that did not come is judged.
+    A disabled destination is not due: neither missing tags nor a missing run count.
     """
     if disabled := stored.disabled or (runs.disabled if runs and not runs.is_gone else ""):
         yield Judgement(status="disabled", reason=disabled)
@@ -73,7 +73,7 @@ def as_disabled(stored: StoredDestination, runs: MirrorRuns | None) -> StoredDes
 
 
 def judge_around(stored: StoredDestination, runs: MirrorRuns | None, now: datetime) -> list[Judgement]:
-    """Judge what concerns each route of a destination. Routes that the last run lost are judged one by one."""
+    """Judge what concerns every route of a destination. Routes that the last run lost are judged one by one."""
     known = replace(stored, state=stored.state and replace(stored.state, unreported=()))
     return list(judge_whole(known, runs, now))
 

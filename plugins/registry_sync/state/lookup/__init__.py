@@ -1,1 +1,1 @@
-"""The questions of pages and commands, and their answers."""
+"""The queries of pages and commands, and their answers."""

@@ -1,4 +1,4 @@
-"""Every failing route with its failing tags, their start and advice, the oldest problem first."""
+"""The failing routes with their failing tags, start and advice, the oldest problem first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from registry_sync.state.stored_destination import StoredDestination, due_figure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailingTag:
-    """One problem, with what to do about it. Its ``tag`` is ``None`` when the route as a whole fails."""
+    """One problem with its advice. ``tag`` is ``None`` when the route as a whole fails."""
 
     problem: Problem
     advice: str
@@ -50,7 +50,7 @@ class FailingRoute:
 def failing_routes(
     reader: StateReader, stored: Iterable[StoredDestination], now: datetime, *, offset: int, limit: int
 ) -> Page[FailingRoute]:
-    """Read one page of what fails."""
+    """Read one page of failures."""
     routes = sorted(
         _all_failing(stored, now), key=lambda route: (route.since, route.source, route.mirror, route.destination)
     )

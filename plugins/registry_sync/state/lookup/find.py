@@ -95,7 +95,7 @@ class Finder:
 
 
 def unreadable(stored: Iterable[StoredDestination]) -> Iterable[str]:
-    """A sentence for each destination of which not everything can be read."""
+    """A sentence for each destination with unreadable documents."""
     for destination in stored:
         for fault in destination.faults:
             yield f"{destination.mirror} to {destination.destination}: {fault}"

@@ -37,7 +37,7 @@ def changes_since(
     offset: int,
     limit: int,
 ) -> Changes:
-    """Answer what arrived, moved, was backed up, repaired or deleted since a time.
+    """List the tags that arrived, moved, were backed up, repaired or deleted since a time.
 
     :param mirror: only of this mirror; empty for all. ``destination`` likewise.
     :param repository: only of this repository at the destination, with or without its registry.

@@ -56,7 +56,7 @@ class OverviewRow:
     :ivar failing_since: of its oldest problem.
     :ivar arrival_seconds: from push to arrival: 95 % of the routes needed at most this for their last arrival.
     :ivar looked_at: the oldest last look of its routes: all of them were looked at then or later.
-    :ivar complete_at: when the last run ended that compared all tags of all routes.
+    :ivar complete_at: end of the last run that compared all tags of all routes.
     :ivar problem: set when the last run could not list the routes.
     :ivar unreported: routes whose tasks ended without a report in the last run.
     :ivar pushes: the last events about the mirror's source, and the tags that none named; ``None`` without ``events:``.
@@ -86,7 +86,7 @@ class OverviewRow:
 
     @property
     def is_broken(self) -> bool:
-        """True when somebody should look at it now."""
+        """True when it needs attention now."""
         return self.status in BROKEN
 
 
@@ -148,7 +148,7 @@ def _judge_together(by_status: Mapping[Status, int]) -> Iterator[Judgement]:
     """One judgement for all routes of a status, without those in sync."""
     routes = sum(by_status.values())
     for status, count in by_status.items():
-        is_part = status == "disabled" and count < routes  # it must not read as if all were off
+        is_part = status == "disabled" and count < routes  # it must not look as if all were disabled
         counted = f"{count} of {routes} routes" if is_part else f"{count} route{'' if count == 1 else 's'}"
         if status != "in_sync":
             yield Judgement(status=status, reason=f"{counted} {_WORDS[status]}")

@@ -1,4 +1,4 @@
-"""The questions that pages and commands ask about states. Each reads what it needs, and answers with values.
+"""The queries of pages and commands about states. Each reads what it needs, and returns values.
 
 A reader holds only what its caller may read, so no answer counts or names anything else. ``now`` is the time at which
 freshness is judged.
@@ -27,7 +27,7 @@ from registry_sync.state.stored_destination import StoredDestination, read_desti
 
 
 def get_overview(reader: StateReader, now: datetime, *, mirror: str = "", destination: str = "") -> list[OverviewRow]:
-    """Answer whether every destination is as fresh as promised, and what is wrong with the others. The worst first.
+    """Judge every destination against its promise, the worst first.
 
     :param mirror: only of this mirror; empty for all. ``destination`` likewise.
     """
@@ -59,7 +59,7 @@ def list_routes(
     offset: int = 0,
     limit: int = 100,
 ) -> Page[RouteRow]:
-    """Answer which routes there are, and in which status. The worst first, then by name.
+    """List the routes with their statuses, the worst first, then by name.
 
     :param mirror: only of this mirror; empty for all. ``destination`` and ``status`` likewise.
     """
@@ -84,7 +84,7 @@ class RepositoryView:
 def get_repository(
     reader: StateReader, now: datetime, source: str, *, tag: str = "", offset: int = 0, limit: int = 100
 ) -> RepositoryView:
-    """Answer where each tag of a source repository is, when it arrived, and where it is lacking.
+    """List the tags of a source repository: the destinations that have each, its arrival, and those that lack it.
 
     :param source: whole name, such as ``quay.io/team/app``.
     :param tag: only tags that begin with this.
@@ -99,7 +99,7 @@ def get_repository(
 def find(
     reader: StateReader, now: datetime, text: str, *, exact: bool = False, offset: int = 0, limit: int = 20
 ) -> Found:
-    """Answer where an image is: by part of its name, by name and tag, or by part of a digest.
+    """Find the places of an image: by part of its name, by name and tag, or by part of a digest.
 
     :param exact: names and tags must be the same: a name may only lack its first parts, such as the registry.
     :raises ConfigurationError: when nothing can be searched for.
@@ -112,7 +112,7 @@ def find(
 def list_failing(
     reader: StateReader, now: datetime, *, mirror: str = "", destination: str = "", offset: int = 0, limit: int = 100
 ) -> Page[FailingRoute]:
-    """Answer what fails, since when, and what to do. The oldest first. What is disabled is left out.
+    """List the failures with start and advice, the oldest first. Disabled routes are left out.
 
     :param mirror: only of this mirror; empty for all. ``destination`` likewise.
     """
@@ -131,7 +131,7 @@ def _stored(reader: StateReader, mirror: str, destination: str) -> list[StoredDe
 
 
 def _with_oldest_tags(reader: StateReader, rows: list[OverviewRow]) -> list[OverviewRow]:
-    """Name the tag that each destination lacks for the longest time, from the tags of its route."""
+    """Add the tag that each destination lacks for the longest time, from the tags of its route."""
     keys = [
         (row.mirror, row.destination, tags_key(row.oldest_lacking.route)) if row.oldest_lacking else None
         for row in rows
@@ -146,7 +146,7 @@ def _with_oldest_tags(reader: StateReader, rows: list[OverviewRow]) -> list[Over
 
 
 def _oldest_tag(document: object) -> str | None:
-    """The tag of a table that lacks for the longest time; ``None`` when the table cannot be read."""
+    """The tag of a table that has been missing for the longest time; ``None`` when the table cannot be read."""
     try:
         table = read_document(TagTable, document)
     except StateError:

@@ -28,7 +28,7 @@ class Column:
     :ivar judgement: of the route, when it is read: the worst.
     :ivar is_unknown: what is stored may no longer hold, also where a worse judgement hides that.
     :ivar state: the summary of the route; ``None`` when it is missing or unreadable.
-    :ivar faults: what cannot be read, for people.
+    :ivar faults: the documents that cannot be read, for people.
     """
 
     mirror: str

@@ -1,4 +1,4 @@
-"""Everything wrong with a mirror that people are told about: what fails, and which promises are broken."""
+"""The alerts of a mirror, of which messages are made: failures and broken promises."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AlertKind = Literal["failed", "stale"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """Something that is wrong.
+    """A failure or a broken promise.
 
     :ivar key: identifies it as long as it lasts, whatever its reason becomes.
     :ivar place: such as ``team/app:v1 → acr``.
@@ -80,7 +80,7 @@ def _failure(key: str, place: str, reason: str, since: datetime, *, count: int =
 
 
 def _of_last_run(name: str, state: DestinationState, due: Mapping[str, RouteFigures]) -> Iterator[Alert]:
-    """Failures of the last run that no route has: of the list of routes, and of tasks that were killed."""
+    """Failures of the last run beside those of routes: of the list of routes, and of tasks that were killed."""
     if state.problem:
         yield _alert(state.problem, f"{name} list", f"list of routes → {name}")
     for route in (route for route in state.unreported if route in due):
@@ -137,7 +137,7 @@ def _broken_promises(stored: StoredDestination, now: datetime) -> Iterator[Alert
 
 
 def _unseen(destination: str, count: int, seen: datetime, promise: float, now: datetime) -> Alert:
-    """One alert for all routes that no run looked at: most often none came at all."""
+    """One alert for all routes that no run looked at. Most often no run came at all."""
     age = human_duration(age_seconds(seen, now))
     return Alert(
         kind="stale",

@@ -1,4 +1,4 @@
-"""Read what a task can know about a destination: its state, and the problems of routes that fail."""
+"""Read the state of a destination, and the problems of its failing routes, from a task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from registry_sync.state.store import StateStore
 from registry_sync.state.stored_destination import MAX_PARTS, StoredDestination, read_destination
 
 MAX_DETAILED_ROUTES = 50
-"""Failing routes whose problems are read one by one. The others are counted."""
+"""Maximum number of failing routes whose problems are read one by one. The others are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class KnownDestination:
     """The stored state of a destination.
 
     :ivar details: states of routes that fail, at most :data:`MAX_DETAILED_ROUTES`, by name.
-    :ivar faults: what cannot be read, for people.
+    :ivar faults: the documents that cannot be read, for people.
     """
 
     stored: StoredDestination

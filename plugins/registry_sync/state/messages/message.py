@@ -14,7 +14,7 @@ from registry_sync.state.messages.subject import Subject
 from registry_sync.text import one_line
 
 MAX_SHOWN = 10
-"""Alerts of each kind that a message shows. It says how many there are."""
+"""Maximum number of alerts of each kind that a message shows. It has the number of all."""
 
 MAX_REASON = 1000
 """Characters of a reason in a message."""
@@ -28,7 +28,7 @@ _SEVERITIES: dict[Event, Severity] = {"failed": "error", "stale": "warning", "re
 class Message:
     """A message, ready to be sent. Templates of the mirrors file use these names, such as ``registry_sync.subject``.
 
-    :ivar about: identifies what the message is about: the mirror's name, ``mirrors file`` or ``nodes POOL``.
+    :ivar about: the subject of the message: the mirror's name, ``mirrors file`` or ``nodes POOL``.
     :ivar mirror: empty when the message is not about a mirror.
     :ivar owner: the mirror's ``owner:``, such as a team; empty without one.
     :ivar severity: for services that want one: ``error``, ``warning`` or ``info``.

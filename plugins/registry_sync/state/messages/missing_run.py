@@ -1,4 +1,4 @@
-"""Notice that no run of a mirror came: its schedule against the time of its last report."""
+"""Notice a missing run of a mirror: compare its schedule with the time of its last report."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from registry_sync.state.messages.alerts import Alert, minute
 from registry_sync.state.times import UtcTime
 
 GRACE = timedelta(minutes=15)
-"""Time that a run has to start and to report."""
+"""Time limit of a run to start and to report."""
 
 RUNNING_GRACE = timedelta(hours=24)
-"""Time that a run has when Airflow says that one is running."""
+"""Time limit of a run that Airflow shows as running."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class WatchedSchedule:
 
 
 def read_watched(document: Any, schedule: str | None, now: datetime) -> WatchedSchedule:
-    """Read what was stored about a schedule. For another schedule, or without anything usable, it begins now."""
+    """Read the stored schedule. A changed schedule, or an unreadable value, begins now."""
     try:
         watched = read_document(WatchedSchedule, document)
     except StateError:
@@ -75,7 +75,7 @@ def missing_run(
     now: datetime,
     running_since: datetime | None = None,
 ) -> Alert | None:
-    """The alert about a run that did not come; ``None`` while one is running, for at most :data:`RUNNING_GRACE`.
+    """The alert about a missing run; ``None`` while one is running, for at most :data:`RUNNING_GRACE`.
 
     :param running_since: a run that hangs keeps later ones from starting, so the last one that is due is always new.
     """

@@ -1,4 +1,4 @@
-"""Decide who is told what: once per change, and again after a while. Pure; clock and memory are parameters."""
+"""Decide the messages to each notifier: one per change, repeated after a while. Pure; the clock is a parameter."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from registry_sync.state.messages.alerts import Alert
 from registry_sync.state.times import UtcTime
 
 MAX_TOLD = 4000
-"""Alerts of a mirror that are remembered as told, shared by its notifiers, so that they fit into one stored value.
+"""Maximum number of sent alerts that are remembered for a mirror, for all its notifiers, to fit into one stored value.
 
-A notifier whose share is full is told of others with the next repetition.
+A notifier whose share is full gets the others with the next repetition.
 """
 
 
@@ -47,10 +47,10 @@ class Notice:
     """A message that is due.
 
     :ivar event: that the message is about; a failure before a broken promise.
-    :ivar alerts: all that the notifier is told about: what it was not told yet first.
-    :ivar new: number of tags, routes and runs that it was not told yet.
-    :ivar solved: what it was told before, when everything is well again.
-    :ivar told: what it is told once the message is sent.
+    :ivar alerts: all alerts for the notifier, the new ones first.
+    :ivar new: number of tags, routes and runs in new alerts.
+    :ivar solved: the message before, when everything is well again.
+    :ivar told: the memory of the notifier once the message is sent.
     """
 
     event: Event
@@ -65,7 +65,7 @@ class Notice:
 
 
 def read_notices(document: Any) -> MirrorNotices:
-    """Read what was stored. What cannot be read counts as nothing told, which tells it again."""
+    """Read the stored messages. An unreadable value counts as no messages, so that they are sent again."""
     try:
         return MirrorNotices() if document is None else read_document(MirrorNotices, document)
     except StateError:
@@ -73,7 +73,7 @@ def read_notices(document: Any) -> MirrorNotices:
 
 
 def notifier_key(notifier: Notifier) -> str:
-    """The name under which a notifier is remembered. With other arguments it is another, to be told everything."""
+    """The name under which a notifier is remembered. With other arguments it is a new notifier, which gets all."""
     written = {"class": notifier.class_path, "with": dict(notifier.arguments), "on": list(notifier.on)}
     return _short(json.dumps(written, sort_keys=True))
 
@@ -81,10 +81,10 @@ def notifier_key(notifier: Notifier) -> str:
 def decide(
     notifier: Notifier, alerts: Sequence[Alert], told: Told, now: datetime, *, limit: int = MAX_TOLD
 ) -> Notice | Told:
-    """The message that a notifier is due, else what it knows now.
+    """The message that is due to a notifier, else its memory.
 
     :param alerts: all alerts of the mirror.
-    :param told: what the notifier was told so far.
+    :param told: the last message to the notifier.
     :param limit: number of alerts that are remembered for this notifier.
     """
     relevant = [alert for alert in alerts if alert.kind in notifier.on]

@@ -1,4 +1,4 @@
-"""Everything that people are told about a pool of nodes: it would not start, or that cannot be told."""
+"""The alerts of a pool of nodes: its nodes would not start, or the checks cannot show that."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from registry_sync.state.readiness import PoolStart, ReadinessState
 from registry_sync.text_table import human_duration
 
 MAX_AGE = timedelta(hours=3)
-"""Age at which a result is told to be old. The checks run every hour."""
+"""Age at which a result is reported as old. The checks run every hour."""
 
 
 def pool_alerts(state: ReadinessState, pool: str, now: datetime) -> list[Alert]:
-    """The alerts of a pool by the last readiness check. An answer that flips is another alert."""
+    """The alerts of a pool by the last readiness check. A changed answer is a new alert."""
     starts = [start for start in state.starts if start.pool == pool]
     return in_order([*_of_answers(starts, state.read_at), *(_of_age(state, now) if starts else ())])
 
@@ -72,7 +72,7 @@ def unchecked_alerts(since: datetime, now: datetime) -> list[Alert]:
 
 
 def unchecked_since(stored: Any, now: datetime) -> datetime:
-    """The time that was stored when no result was found first; now without a usable one."""
+    """The stored time at which no result was found first; now without a usable one."""
     try:
         since = datetime.fromisoformat(stored)
     except (TypeError, ValueError):

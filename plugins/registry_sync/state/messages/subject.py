@@ -1,4 +1,4 @@
-"""The things that messages are about: a mirror, the mirrors file, a pool of nodes."""
+"""The subjects of messages: a mirror, the mirrors file, a pool of nodes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from registry_sync.state.names import FILE_KEY, pool_key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Something that notifiers are told about.
+    """The subject of messages.
 
-    :ivar key: under it is stored what they were told.
-    :ivar name: for sentences.
+    :ivar key: the key under which the last messages about it are stored.
+    :ivar name: its name in sentences.
     :ivar mirror: the name of the mirror, if it is one.
     """
 

@@ -1,1 +1,1 @@
-"""Merging what a run saw and did into what earlier runs left. Pure."""
+"""Merge the results of a run into the stored state of earlier runs. Pure."""

@@ -14,7 +14,7 @@ from registry_sync.sync.window import CLOCK_SKEW
 def found_tags(view: RouteView, earlier: RouteRecord | None) -> tuple[FoundTag, ...]:
     """The tags that a run published, and that no earlier look at the route had seen.
 
-    Without an earlier complete look, all tags are new to us, and not to the source.
+    Without an earlier complete look, no tag counts: all are new to us, and not to the source.
     """
     if earlier is None or earlier.state.complete_at is None:
         return ()

@@ -1,4 +1,4 @@
-"""Record what a run saw of a route: merge it with what earlier runs left. Pure: no clock and no Airflow."""
+"""Record the view that a run had of a route: merge it with the state of earlier runs. Pure: no clock and no Airflow."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _nothing_known(look: Look) -> RouteState:
 def _closes_gap(view: RouteView, earlier: RouteRecord | None) -> bool:
     """Return whether the run looked at all pushes since the last look, up to a later time.
 
-    Not so for some tags only, for a window that begins after the last look, and for one that ends before it.
+    False for a run of some tags, for a window that begins after the last look, and for one that ends before it.
     """
     if view.is_narrowed or earlier is None:
         return not view.is_narrowed and view.since is None
@@ -156,8 +156,8 @@ def _hidden(earlier: RouteRecord | None) -> Counter[TagStatus]:
 def _problems(look: Look, view: RouteView, earlier: RouteRecord | None) -> dict[str | None, Problem]:
     """Return the problems that last after a run, by tag.
 
-    A tag that was looked at and does not fail is well again; a rate limit proves neither. The route as a whole is well
-    again when the run looked at all pushes since the last look.
+    The problem of a tag ends when a run looks at the tag and it does not fail; a rate limit proves neither. That of the
+    route as a whole ends when a run looked at all pushes since the last look.
     """
     known = _known_problems(earlier)
     looked_at = {tag.tag for tag in view.tags if not tag.is_deferred}
@@ -207,7 +207,7 @@ def _problem(failure: Failure, known: Problem | None, look: Look) -> Problem:
 def _seen_tags(
     view: RouteView, earlier: RouteRecord | None, problems: Mapping[str | None, Problem]
 ) -> dict[str, KnownTag]:
-    """The tags that a run looked at, by name, with what was known about them before."""
+    """The tags that a run looked at, by name, merged with their earlier state."""
     known = {tag.tag: tag for tag in earlier.tags.tags} if earlier else {}
     complete_at = earlier.state.complete_at if earlier else None
     tags = {}
@@ -224,7 +224,7 @@ def _seen_tags(
 
 
 def _uncompared_tags(view: RouteView, earlier: RouteRecord | None) -> dict[str, KnownTag]:
-    """The tags that are there, although earlier runs left them as missing, or did not know them.
+    """The tags that exist although earlier runs left them as missing, or did not know them.
 
     A task that is killed brings tags that no state has. A failure stays: it may be damaged content. A tag that is not
     in a table which was cut is already counted.
@@ -242,7 +242,7 @@ def _uncompared_tags(view: RouteView, earlier: RouteRecord | None) -> dict[str, 
 
 
 def _merge_tag(tag: SeenTag, known: KnownTag | None, read_at: datetime, complete_at: datetime | None) -> KnownTag:
-    """A tag with what was known about the same digest. A tag whose digest could not be read is taken as unchanged."""
+    """A tag merged with the earlier state of the same digest. A tag with an unreadable digest counts as unchanged."""
     digest = str(tag.digest) if tag.digest else known.digest if known else None
     same = known if known and known.digest in (digest, None) else None
     return KnownTag(
@@ -274,7 +274,7 @@ def _time_of_publication(
 ) -> datetime | None:
     """Return the time at which the destination got a tag: by this run, as known before, or as its listing has it.
 
-    A tag that the destination lacked at an earlier look, and that another writer brought, is there since this look.
+    A tag that the destination lacked at an earlier look, and that another writer brought, counts from this look.
     """
     if tag.status != "in_sync":
         return None

@@ -1,4 +1,4 @@
-"""Record what a run did at a destination: its summary, and the rows of its routes. Pure: no clock and no Airflow."""
+"""Record a run at a destination: its summary, and the rows of its routes. Pure: no clock and no Airflow."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class RunOfDestination:
     """A run at one destination, not a dry run.
 
     :ivar listed: ``None`` when the run did not list all routes, because of its parameters or a failure.
-    :ivar looks_at_all: routes that it skipped have no push since their last look. Not so for a window in the past, or
-        for some tags only.
+    :ivar looks_at_all: routes that it skipped have no push since their last look. False for a window in the past, and
+        for a run of some tags.
     :ivar rows: of the tasks that left one; ``unreported`` are the names of routes of which nothing was stored.
     :ivar disabled: routes that the run left out because they are disabled, and until when.
     :ivar failed: rows of repositories that have no route, by name.
@@ -103,7 +103,7 @@ def record_run(
 def _after_pushes(run: RunOfDestination, before: DestinationState, unreported: Sequence[str]) -> DestinationState:
     """The summary after a run for pushes. The last run stays the last one that looked at all pushes.
 
-    Otherwise nobody would notice that the schedule starts none. A failure to list the routes is known till its end.
+    Otherwise nobody would notice that the schedule starts no runs. A failure to list the routes is kept until it ends.
     """
     problem = _problem(run, before.problem) if run.listing_failure else before.problem
     return replace(before, listed_at=_listed_at(run, before, unreported), problem=problem)

@@ -1,8 +1,8 @@
 """Copy the artifacts attached to an image and to its platform images: cosign tags and OCI 1.1 referrers.
 
 Artifacts arrive before the image's tag is published, so no machine pulls a tag whose signature is missing, and a
-retry, which works only on missing tags, copies both. An artifact that the destination refuses for good does not hold
-the image back: it has a result of its own.
+retry, which works only on missing tags, copies both. An artifact that the destination refuses permanently does not stop
+the image: it has a result of its own.
 
 Referrers are requested once per digest. Cosign tags are known from the source's listing, which costs no request.
 """
@@ -71,13 +71,13 @@ class AttachedArtifacts:
 
     @property
     def notes(self) -> Sequence[str]:
-        """Notes about artifacts that may exist, and could not be read."""
+        """Notes about artifacts that may exist and could not be read."""
         return self._outcomes.notes
 
     def copy_for(self, subjects: Sequence[Digest]) -> None:
         """Copy the artifacts attached to ``subjects``, and the artifacts attached to those. Each digest goes once.
 
-        A digest that another thread is copying is waited for, and fails here as well when it fails there.
+        Waits for a digest that another thread is copying, and fails with it.
 
         :raises TemporaryError: when a retry may copy what is missing.
         :raises RateLimited: when a registry rate-limits us.

@@ -32,7 +32,7 @@ class ArtifactCopies:
         return is_held
 
     def transfer(self, digest: Digest, subject: Digest) -> Transferred:
-        """Transfer an artifact. Its subject is there before it, because some registries require that.
+        """Transfer an artifact after its subject, because some registries require that order.
 
         :raises RefusedError: when a policy is set, and it is an image.
         """

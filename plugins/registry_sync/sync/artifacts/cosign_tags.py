@@ -19,7 +19,7 @@ from registry_sync.tags.overwrite_policy import overwriting
 
 
 class CosignTags:
-    """Copies the cosign tags of images. They obey ``on_moved_tag`` as any tag. Safe to use from several threads."""
+    """Copies the cosign tags of images. ``on_moved_tag`` applies to them too. Safe to use from several threads."""
 
     def __init__(self, work: ArtifactWork) -> None:
         self._session = work.session

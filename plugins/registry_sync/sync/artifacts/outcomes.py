@@ -1,4 +1,4 @@
-"""The outcome for attached artifacts: results for the report of a route, and notes about what could not be read."""
+"""The outcome of attached artifacts: results for the report of a route, and notes about unreadable ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ArtifactOutcomes:
 
     @property
     def notes(self) -> Sequence[str]:
-        """Notes about artifacts that may exist, and could not be read."""
+        """Notes about artifacts that may exist and could not be read."""
         with self._lock:
             return [
                 f"the {noun} of {len(errors)} images could not be read: {next(iter(errors.values()))}; signatures and "

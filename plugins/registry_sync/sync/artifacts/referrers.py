@@ -65,7 +65,7 @@ class Referrers:
         return manifest if manifest and manifest.is_index and manifest.digest != subject else None
 
     def _read_api(self, subject: Digest) -> Manifest | None:
-        """The answer of the source's API. What it cannot answer now is noted, and holds no image back."""
+        """The answer of the source's API. A failure becomes a note, and does not stop the image."""
         try:
             return self._session.source.list_referrers(self._session.route.source_repository, subject)
         except ReferrersUnavailable as error:
@@ -94,13 +94,13 @@ class Referrers:
         try:
             if self._has_api(subject):
                 return
-            with self._session.locks.acquire([tag]):  # another task that adds to the list reads what this one wrote
+            with self._session.locks.acquire([tag]):  # another task that adds to the list reads the text of this one
                 self._add_to_list(tag, subject, index)
         except (RefusedError, DeniedError) as error:
             self._outcomes.add(refused(tag, subject, error))
 
     def _has_api(self, subject: Digest) -> bool:
-        """Return whether the destination lists the referrers itself. In doubt it gets the tag, which harms nothing."""
+        """Return whether the destination lists the referrers itself. In doubt it gets the tag, which does no harm."""
         try:
             repository = self._session.route.destination_repository
             return self._session.destination.list_referrers(repository, subject) is not None

@@ -40,7 +40,7 @@ class SourceArtifactTags:
     def digest(self, tag: str, subject: Digest) -> Digest | None:
         """The digest of an artifact tag, by the listing or by HEAD; ``None`` if the source has no such tag.
 
-        A refused tag that no listing shows may not exist, such as at JFrog: it is noted.
+        A refused tag that no listing shows may not exist, such as at JFrog, and becomes a note.
         """
         listed = self._digests().get(tag) if self.has_listing else None
         try:

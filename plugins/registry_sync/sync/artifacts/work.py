@@ -1,4 +1,4 @@
-"""The parts that all kinds of attached artifacts of a route are worked on with."""
+"""The values that the copies of all kinds of attached artifacts of a route share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from registry_sync.sync.session import Session
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactWork:
-    """One value for the route, and for what is shared by its cosign tags and its referrers.
+    """The values that the copies of cosign tags and of referrers of a route share.
 
     :ivar tags: the artifact tags of the source.
     :ivar destination: artifact tags at the destination, which its listing may hide.

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 def delete_due(session: Session, plan: Plan, others: Iterable[TagResult]) -> list[TagResult]:
-    """Delete the tags that are due, and report the planned ones. When another tag failed, nothing is deleted.
+    """Delete the tags that are due, and report the planned ones. If another tag failed, nothing is deleted.
 
     :param others: results of all tags that are not to be deleted. A failed one may still need an old image.
     """
@@ -85,8 +85,8 @@ class _Deleter:
     def delete_all(self) -> list[TagResult]:
         """One result per tag.
 
-        Where a manifest is deleted together with its tag, the digest is locked as well, before the other tags are
-        read: another task publishes a tag of that digest either before that, or after the deletion.
+        Where a manifest is deleted together with its tag, the digest is locked too, before the other tags are read.
+        Another task then publishes a tag of that digest either before the lock, or after the deletion.
         """
         names = {deletion.tag for deletion in self.deletions}
         if not self.session.destination.deletes_tags_alone:
@@ -142,7 +142,7 @@ class _Deleter:
         return ""
 
     def _deletes_alone(self, deletion: DeleteTag) -> bool:
-        """Delete a tag alone; false when the registry refuses that, which is then remembered.
+        """Delete a tag alone; false when the registry refuses that. The refusal is remembered for the next tags.
 
         A registry may answer 404 for a tag that exists (Nexus, sonatype/nexus-public#317), which is a refusal, too.
         """
@@ -194,7 +194,7 @@ class _Deleter:
 
 
 class _TooMuchDeleted(RefusedError):
-    """The registry deleted an image though it accepted the deletion of a tag, so no more may be deleted."""
+    """The registry deleted an image with the tag, although it accepted to delete the tag alone. Deletions must stop."""
 
 
 def _postponed(deletion: DeleteTag, reason: str) -> TagResult:

@@ -1,6 +1,6 @@
-"""Plan the deletion of tags at a destination. Pure; ``prune.py`` observes and deletes.
+"""Plan the deletion of tags at a destination. Pure: ``observe_deletions.py`` reads, and ``delete.py`` deletes.
 
-A run deletes a tag only if an earlier scheduled run planned that very deletion. The comparison is tag by tag, not for
+A run deletes a tag only if an earlier scheduled run planned the same deletion. The comparison is tag by tag, not for
 the plan as a whole: rules such as ``newest: 20`` retire a tag every day, so that no plan ever equals the one before.
 """
 
@@ -58,7 +58,7 @@ class BothSides:
 
 @dataclass(frozen=True, slots=True)
 class NotPrunable:
-    """Something that pruning needs could not be read; ``reason`` is for people."""
+    """The data that pruning needs could not be read; ``reason`` is for people."""
 
     reason: str
 
@@ -229,14 +229,14 @@ def _first_names(tags: Collection[str]) -> str:
 
 
 def tags_sharing_an_image(candidates: Collection[str], destination: Mapping[str, Digest | None]) -> dict[str, str]:
-    """Candidates whose image has another tag that stays, each with that other tag."""
+    """Candidates whose image has another tag that stays, with that tag."""
     ordered = sorted(destination.items(), reverse=True)
     staying = {digest: tag for tag, digest in ordered if digest and tag not in candidates}
     return {tag: staying[digest] for tag in candidates if (digest := destination.get(tag)) in staying}
 
 
 def may_be_named_after_its_digest(tag: str) -> bool:
-    """Return whether a tag's digest is worth a request, so that :func:`is_named_after_its_digest` can decide."""
+    """Return whether a tag may be named after its digest, so that :func:`is_named_after_its_digest` has to decide."""
     return re.search(f"[0-9a-f]{{{_DIGEST_DIGITS}}}", tag) is not None
 
 

@@ -35,7 +35,7 @@ def fail_folded_tags(
 ) -> Selection:
     """Fail the selected tags that differ in case only, if the destination is known to fold case.
 
-    It does when it answers to a name that it lists in other letters only. The listing is read only for such tags.
+    It folds case when it answers to a name that it lists only in other letters. The listing is read only for such tags.
 
     :param others: tags that the rules select, and that the run leaves out.
     :param destination: digests of the selected tags at the destination.
@@ -64,7 +64,7 @@ def _is_present(session: Session, tag: str, known: Mapping[str, TagState]) -> bo
 
 
 def fail_overwritten(session: Session, plan: Plan, copied: Sequence[TagResult]) -> list[TagResult]:
-    """Fail copied tags that overwrote each other, because the destination folds case, which was not known before."""
+    """Fail copied tags that overwrote each other, because the destination turned out to fold case."""
     expected = {each.tag: each.digest for each in plan.decisions if isinstance(each, CopyTag | Unchanged)}
     done = {result.tag for result in copied if result.outcome == "copied"}
     reasons = {

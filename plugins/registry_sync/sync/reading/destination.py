@@ -18,7 +18,7 @@ from registry_sync.sync.session import Session
 log = logging.getLogger(__name__)
 
 TAGS_PER_PAGE = 100
-"""Tags that one request lists, at the least, where a registry lists them with digests."""
+"""Minimum number of tags that one request lists, where a registry lists them with digests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def read_destination(
 
 
 def find_locked(session: Session, source: Mapping[str, TagState], destination: DestinationTags) -> frozenset[str]:
-    """The tags that the destination does not let anybody overwrite, as far as it tells. A push finds out the others.
+    """The tags that the destination reports as locked. A push finds the others.
 
     Settings of the repository itself cost a request, so they are read only when a tag is to be overwritten.
     """
@@ -121,7 +121,7 @@ def list_destination(session: Session) -> dict[str, ListedTag] | None:
 
 
 def explain_hidden(session: Session, destination: DestinationTags) -> Mapping[str, TagState]:
-    """Find out what can be known about tags that the destination does not show.
+    """Replace the states of tags that the destination does not show by what its listing shows.
 
     Wrong credentials fail here. Tags that must not be overwritten are looked for in the listing: they are missing when
     it does not have them.

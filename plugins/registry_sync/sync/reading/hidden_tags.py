@@ -12,7 +12,7 @@ from registry_sync.registry.client import RegistryClient
 class HiddenTags:
     """Digests of tags in one repository. The repository is listed once, and only when a tag is denied.
 
-    For tags that must not be overwritten unseen. Others need no listing: see ``head_if_visible``.
+    Only tags that must not be overwritten unseen need the listing. For others see ``head_if_visible``.
     """
 
     def __init__(self, client: RegistryClient, repository: Repository) -> None:

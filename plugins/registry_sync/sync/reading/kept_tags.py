@@ -1,4 +1,4 @@
-"""Tags that need no comparison: ``on_moved_tag: keep`` leaves them as they are, whatever their digest.
+"""Tags that need no comparison: ``on_moved_tag: keep`` leaves them as they are, whatever their digests.
 
 A scheduled run between two full checks lists the names of both sides, and reads digests only of tags that the
 destination lacks. All other runs compare digests, and report the tags that moved.
@@ -27,8 +27,8 @@ def find_kept(
 ) -> frozenset[str]:
     """The selected tags that the destination lists, and that are neither compared nor copied.
 
-    None where a comparison costs no more than that: both sides list digests, or there are few tags. Names that differ
-    in case only do not show whether a tag exists.
+    Empty where a comparison costs no more: both sides list digests, or there are few tags. Names that differ only in
+    case do not show whether a tag exists.
 
     :param digests: digests of the source's tags, as far as it lists them.
     :param others: tags that the rules select, and that the run leaves out.

@@ -1,6 +1,6 @@
-"""A source that lost everything: a registry that was replaced, restored empty, or that answers for another host.
+"""Detect a source that lost everything: a registry that was replaced, restored empty, or answers for another host.
 
-Its empty listing is a valid answer. It is a failure where the destination, or the last run, had tags.
+An empty listing is a valid answer. It is a failure where the destination or the last run had tags.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def check_source_has_tags(
 
 
 def _seen_before(session: Session, last_selected: int | None) -> str:
-    """A description of the tags that the destination, or else the last look, had; empty when there were none."""
+    """A description of the tags that the destination or the last look had; empty when there were none."""
     number = _count_at_destination(session)
     if number:
         return f"{session.route.destination_repository} has {number} tags that its rules select"

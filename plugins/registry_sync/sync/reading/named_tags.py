@@ -17,8 +17,8 @@ from registry_sync.sync.plan import TagState
 from registry_sync.sync.reading.source import SourceTags
 
 MAX_NAMED_HEADS = 20
-"""The most tags that are read one by one though the source may list them. More cost less by a listing, whose pages have
-a hundred tags or more."""
+"""Maximum number of tags that are read one by one although the source may list them. More cost less by a listing, whose
+pages have a hundred tags or more."""
 
 MAX_TAGS_IN_MESSAGE = 5
 

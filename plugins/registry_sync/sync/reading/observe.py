@@ -141,7 +141,7 @@ def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing
 
 
 def _log_absent(session: Session, scope: RouteScope, tags: SourceTags) -> None:
-    """Log the pushed tags that the source does not list. Somebody deleted them since, or the event named others."""
+    """Log the pushed tags that the source does not list: deleted since, or wrong in the event."""
     listed = {entry.name for entry in tags.entries}
     pushed = [pattern.text for pattern in scope.tags.include or ()] if scope.window == PUSHED else []
     absent = [tag for tag in pushed if tag not in listed and not subject_of(tag)]
@@ -150,7 +150,7 @@ def _log_absent(session: Session, scope: RouteScope, tags: SourceTags) -> None:
 
 
 def _push_times_note(session: Session, entries: Sequence[ListedTag], window: Window) -> tuple[str, ...]:
-    """A window without effect. Such as for a robot account of Quay, which may not use the API that has push times.
+    """A note about a window without effect, as for robot accounts of Quay, which may not use the API with push times.
 
     Digests show that the API is used. Google and GitHub list times of images, which may all be before the window.
     """
@@ -211,7 +211,7 @@ def _narrow(chosen: Selection, listed: Sequence[ListedTag], rules: TagRules, sco
 def _read_sides(
     session: Session, selected: Mapping[str, Digest | None], listing_size: int | None, *, is_everything: bool
 ) -> tuple[FilteredTags, DestinationTags]:
-    """Read the digests of the selected tags at both registries, at the same time where the source takes HEADs.
+    """Read the digests of the selected tags at both registries, at the same time where the source needs HEADs.
 
     With ``platforms``, the destination comes second: the source shows which tags are mirrored at all.
 

@@ -32,7 +32,7 @@ MAX_CACHED_DIGESTS = 20_000
 that the same tags give the same cache; each run reads the others again."""
 
 _MISSING = " lacks "
-"""Stands between a digest and the chosen platforms that its index does not have."""
+"""Separator between a digest and the chosen platforms that its index lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ Mapped = Digest | Dropped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformCache:
-    """Source digests with what is mirrored for them, and the chosen platforms that some of them lack."""
+    """Source digests with the digests mirrored for them, and the chosen platforms that some of them lack."""
 
     mapped: Mapping[Digest, Mapped] = field(default_factory=dict)
     missing: Mapping[Digest, tuple[str, ...]] = field(default_factory=dict)

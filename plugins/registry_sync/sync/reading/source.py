@@ -133,7 +133,7 @@ def check_selection(route: Route, chosen: Selection, listed: Sequence[str]) -> S
 
 
 def _only_backups(route: Route, chosen: Selection, listed: Sequence[str]) -> str:
-    """The message about a ``backup_tag`` whose form all tags of the source have; empty when there are others."""
+    """The message for a source whose tags all look like backups by ``backup_tag``; empty when there are others."""
     template, rules = route.settings.backup_tag, route.settings.tags.rules
     if template is None or chosen.judged or not reject_backup_tags(listed, template):
         return ""
@@ -156,7 +156,7 @@ def is_in_window(entry: ListedTag, rules: TagRules, window: Window) -> bool:
 
 
 def hide_image_times(entries: Iterable[ListedTag], since: datetime | None) -> list[ListedTag]:
-    """The tags without the times of images from before ``since``: such a tag may have moved there since then."""
+    """The tags without times of images before ``since``: a tag may have moved to an old image after it."""
     return [
         replace(entry, pushed_at=None)
         if since and entry.is_image_time and entry.pushed_at and entry.pushed_at < since
@@ -166,7 +166,7 @@ def hide_image_times(entries: Iterable[ListedTag], since: datetime | None) -> li
 
 
 def explain_artifact_tags(selection: Selection, artifacts: Iterable[ArtifactTag]) -> Selection:
-    """Add the tags of attached artifacts to the rejected ones, for people who look for one of them."""
+    """Add the tags of attached artifacts to the rejected ones, for people who search for one."""
     subjects = {tag.name: subject for tag in artifacts if (subject := subject_of(tag.name))}
     reasons = {
         name: f"not counted by any rule; copied together with {subject.short}" for name, subject in subjects.items()

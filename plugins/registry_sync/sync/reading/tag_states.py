@@ -1,6 +1,6 @@
 """The digests of a route's tags at one registry, by its listing or by HEAD. An error about one tag fails that tag only.
 
-A registry that denies every tag is not asked for thousands: a sample that is spread over all tags is read first.
+A sample that is spread over all tags is read first, so that a registry that denies every tag gets few requests.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def read_states(
 
 
 def raise_if_all_denied(states: Mapping[str, TagState], repository: Repository) -> None:
-    """:raises DeniedError: when a registry denies all tags, or it refuses more than a sample for good."""
+    """:raises DeniedError: when a registry denies all tags, or permanently refuses more than a sample."""
     refusals = [state for state in states.values() if _is_refusal(state)]
     if not refusals or len(refusals) < len(states):
         return
@@ -128,7 +128,7 @@ def _read_all(
 
 
 def _read_state(head: Callable[[str], Digest | None], tag: str) -> TagState:
-    """HEAD one tag. Errors about one tag become ``Unreadable``; errors about the whole registry are raised."""
+    """HEAD one tag. Errors about the tag become ``Unreadable``; errors about the whole registry are raised."""
     try:
         return head(tag)
     except (RateLimited, ConfigurationError):

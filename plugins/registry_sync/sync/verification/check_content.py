@@ -112,7 +112,7 @@ class _Checker:
         self.blobs: dict[Digest, Descriptor] = {}
 
     def read_images(self, digests: Collection[Digest]) -> list[ImageCheck]:
-        """Read the manifests of all images. What is missing or damaged there is a fault of the image already."""
+        """Read the manifests of all images. A missing or damaged manifest is a fault of its image."""
         results = self._run(f"images of {self._repository} read", list(digests), self._read_image)
         return [
             ImageCheck(digest=digest, error=found) if isinstance(found, RegistrySyncError) else found
@@ -120,7 +120,7 @@ class _Checker:
         ]
 
     def check_sizes(self) -> dict[Digest, int]:
-        """HEAD every blob. Returns the sizes of those that are there with the right size."""
+        """HEAD every blob. Returns the sizes of the blobs that exist with the right size."""
         self._note(self._run(f"blobs of {self._repository} found", list(self.blobs), self._check_size))
         bad = self._faults.keys() | self._errors.keys()
         return {digest: blob.size_bytes for digest, blob in self.blobs.items() if digest not in bad}
@@ -148,7 +148,7 @@ class _Checker:
     def _run(
         self, what: str, items: Sequence[Item], call: Callable[[Item], Found]
     ) -> dict[Item, Found | RegistrySyncError]:
-        """Call a function for each item in threads. Its error is the item's result."""
+        """Call a function for each item in threads. An error becomes the result of its item."""
         results: dict[Item, Found | RegistrySyncError] = {}
         next_progress = time.monotonic() + PROGRESS_SECONDS
         with thread_pool(self._session.route.destination.max_connections) as pool:
@@ -173,7 +173,7 @@ class _Checker:
         return found
 
     def _read_image(self, digest: Digest) -> ImageCheck:
-        """Read an image's manifests. One that cannot be read does not hide the others.
+        """Read an image's manifests. An unreadable manifest does not hide the others.
 
         :raises RefusedError: when an index is nested too deeply.
         """
@@ -201,9 +201,9 @@ class _Checker:
         return ImageCheck(digest=digest, blobs=frozenset(blobs), faults=tuple(faults), error=next(iter(errors), None))
 
     def _read_manifest(self, digest: Digest) -> Manifest | Fault:
-        """A manifest or its fault. Bytes may be damaged on their way: only those that are twice are a fault.
+        """A manifest or its fault. Bytes may be damaged in transit, so only damage in two responses is a fault.
 
-        :raises NotAManifest: when something else answers, such as a proxy, which proves nothing about the registry.
+        :raises NotAManifest: when something else answers, such as a proxy. That proves nothing about the registry.
         """
         try:
             return _twice(lambda: self._client.get_manifest(self._repository, digest), DamagedContent)

@@ -16,10 +16,10 @@ MAX_DAMAGED_IMAGES = 100
 """Limit of one route's report, and of one destination's state. XCom should not hold more."""
 
 MAX_PARTS = 20
-"""Limit of the parts of one image that are kept. A later check finds the others as it found them first."""
+"""Maximum number of damaged parts of one image that are kept. A later check finds the others again."""
 
 KEPT = timedelta(days=60)
-"""Time after which an image that no run looks at any more is dropped from the state."""
+"""Time after which an image that no run checks any more is dropped from the state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class DamagedImage:
 
     :ivar repository: name with its host.
     :ivar digest: of the manifest or index that ``tags`` name.
-    :ivar parts: digests of what is missing or damaged.
+    :ivar parts: digests of the missing or damaged parts.
     :ivar problem: what was seen, and what to do.
     :ivar at: time of the last look, aware UTC.
     """

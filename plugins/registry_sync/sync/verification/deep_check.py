@@ -18,7 +18,7 @@ DAY_SECONDS = 24 * 60 * 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """A span of time, in which a share of all images is due.
+    """A span of time in which a share of all images is due.
 
     Each digest is due at one moment of a cycle, by its own bits. A cycle of ``1 / share`` days repeats for ever. Spans
     that follow each other therefore reach every digest once per cycle, whatever their lengths, and without any state.

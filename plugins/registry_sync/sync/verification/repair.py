@@ -1,4 +1,4 @@
-"""Repair an image at a destination from its source: send what is missing, and upload again what is damaged."""
+"""Repair an image at a destination from its source: send missing parts, and upload damaged parts again."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Repair:
     def repair(self, image: ImageCheck) -> Repaired:
         """Repair an image, and check it again.
 
-        The transfer of every copy sends what the destination reports as missing. skopeo and registries believe that
-        report, so what is still missing then, and what is damaged, is uploaded again by itself.
+        First an ordinary transfer sends the parts that the destination reports as missing. skopeo and registries
+        believe that report, so parts that are still missing, and damaged parts, are then uploaded one by one.
 
         :raises RegistrySyncError: when the source lacks a part too, has it damaged, or when a registry fails.
         """
@@ -68,7 +68,7 @@ class Repair:
         return Repaired(check=image, sent_bytes=sent_bytes)
 
     def _check(self, image: ImageCheck) -> ImageCheck:
-        """Check an image again. What was damaged is read whole."""
+        """Check an image again. Damaged parts are read whole."""
         suspects = [fault.digest for fault in image.faults]
         return check_content(self.session, [image.digest], self.obstacle, always_read=suspects).images[0]
 

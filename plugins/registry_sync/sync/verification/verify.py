@@ -1,4 +1,4 @@
-"""Verify that a destination holds the content of the tags that are in sync there, and repair what it does not."""
+"""Verify that a destination holds the content of the tags in sync, and repair missing and damaged content."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def verify_content(
 ) -> Verification:
     """Verify the images of the tags that the plan leaves as they are, because they are in sync or kept.
 
-    :param repairs: send again what is missing or damaged. Otherwise, nothing is changed.
+    :param repairs: send missing and damaged content again. Otherwise, nothing is changed.
     """
     tags = _tags_by_digest(observation, plan)
     due = [digest for digest in tags if deep_check.includes(digest)]
@@ -166,7 +166,7 @@ def _result(
     tags: Mapping[Digest, list[str]],
     outcomes: list[_Outcome],
 ) -> DeepCheckResult:
-    """The images that are damaged now, and those of earlier runs that no longer are."""
+    """The images that are damaged now, and images of earlier runs that no longer are."""
     failed = {outcome.image.digest for outcome in outcomes if outcome.error_class}
     gone = observation.is_complete and observation.scope.is_everything
     return DeepCheckResult(
