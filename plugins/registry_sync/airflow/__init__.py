@@ -13,7 +13,7 @@ from typing import Any
 def mirror_dags(namespace: MutableMapping[str, Any]) -> None:
     """Define the DAGs of the mirrors file.
 
-    They are one per valid mirror, ``mirror_watch``, ``mirrors_check``, and ``mirror_readiness`` for pools.
+    They are one for each valid mirror, ``mirror_watch``, ``mirrors_check``, and ``mirror_readiness`` for node pools.
 
     :param namespace: ``globals()`` of the DAG file.
     :raises MirrorsFileError: when neither the file nor an earlier text of it can be read.

@@ -42,7 +42,7 @@ def build_dags(dag_file: Path) -> Mapping[str, DAG]:
             return _check(load_dag_mirrors(dag_file))
         case _ if not is_of_mirror(only):
             return {}
-    read = mirror_name(only) if task != CHANGES_TASK else None  # it tells other mirrors, and reads no rules of them
+    read = mirror_name(only) if task != CHANGES_TASK else None  # it notifies other mirrors, without their rules
     file = load_dag_mirrors(dag_file, read, with_rules=reads_rules(task))
     return _of_mirror(file, only, with_parameters=not is_copy_task(task))
 
@@ -76,7 +76,7 @@ def _of_mirror(file: MirrorsFile, dag: str, *, with_parameters: bool = True) -> 
 
 
 def _watch(file: MirrorsFile, dag_file: Path) -> dict[str, DAG]:
-    """The DAG that looks at all mirrors, also at those that mistakes in the file have left out."""
+    """The DAG that watches all mirrors, also those that mistakes in the file have left out."""
     if not file.mirrors and not file.problems:
         return {}
     from registry_sync.airflow.dags.watch import build_watch_dag  # noqa: PLC0415

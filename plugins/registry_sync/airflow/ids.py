@@ -65,8 +65,8 @@ def mirror_name(dag: str | None) -> str | None:
 def reads_rules(task: str | None) -> bool:
     """Return whether a task works by the rules of the mirrors file; ``True`` for ``None``, which is not a task.
 
-    Only the tasks that list routes do, and the one that reads the pushes. The others work on the routes that were
-    listed, whatever the file says since.
+    Only the tasks that list routes and the task that reads the pushes do. The others work on the listed routes,
+    whatever the file has now.
 
     >>> reads_rules(routes_task("acr")), reads_rules(copy_task("acr")), reads_rules(REPORT_TASK), reads_rules(None)
     (True, False, False, True)
@@ -84,7 +84,7 @@ def is_copy_task(task: str | None) -> bool:
 
 
 WATCH_DAG = "mirror_watch"
-"""The DAG that looks at all mirrors. routes/checks/names.py refuses a mirror of the name watch."""
+"""The DAG that watches all mirrors. routes/checks/names.py refuses a mirror of the name watch."""
 
 MISTAKES_TAG = "mistakes in the mirrors file"
 """The tag that the DAG mirror_watch has while the mirrors file has mistakes."""
@@ -93,7 +93,7 @@ READINESS_DAG = "mirror_readiness"
 """The DAG that checks node pools. routes/checks/names.py refuses a mirror of the name readiness."""
 
 CHECK_DAG = "mirrors_check"
-"""The DAG that checks what workers have. The ids of mirrors begin with mirror_, so none has this one."""
+"""The DAG that checks workers. The ids of mirrors begin with mirror_, so none has this id."""
 
 FINDINGS_KEY = "findings"
 """The XCom key of the findings of a check on a worker, with its host name."""
@@ -133,7 +133,7 @@ FAILED_KEY = "failed_repositories"
 
 
 FOUND_KEY = "found_repositories"
-"""The XCom key of the source repositories that a run found, and of those that it must not forget."""
+"""The XCom key of the source repositories that a run found, with those that it must not forget."""
 
 
 def routes_task(destination: str) -> str:

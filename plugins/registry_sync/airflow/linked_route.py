@@ -28,9 +28,9 @@ class TaskKey(Protocol):
 
 
 def read_route(key: TaskKey) -> Route | None:
-    """The route of a mapped task; ``None`` when Airflow no longer has it, or has it somewhere else.
+    """The route of a mapped task; ``None`` when Airflow no longer has it, or keeps it in another place.
 
-    The database returns the one that is asked for, of the page that has it.
+    The database returns the requested route only, out of its page.
     """
     row = XComModel.value[key.map_index % PAGE_LENGTH]
     query = select(row).where(

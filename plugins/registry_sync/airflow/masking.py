@@ -1,4 +1,4 @@
-"""Mask secrets in what crosses XCom, and in what commands print."""
+"""Mask secrets in values that cross XCom, and in the output of commands."""
 
 from __future__ import annotations
 

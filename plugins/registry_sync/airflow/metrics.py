@@ -1,7 +1,7 @@
-"""Send metrics as Airflow does: by StatsD, with or without tags, by DogStatsD, or by OpenTelemetry.
+"""Send metrics in the way of Airflow: by StatsD, with or without tags, by DogStatsD, or by OpenTelemetry.
 
-Plain StatsD has no tags: there the labels are parts of the name. Elsewhere they are tags, and the name has none. So no
-value is sent twice.
+Plain StatsD has no tags, so the labels are parts of the name. Elsewhere they are tags, and the name has none. No value
+is sent twice.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def plain_name(value: MetricValue) -> str:
 
 
 def has_backend() -> bool:
-    """Return whether Airflow sends metrics anywhere. Without that, nothing needs to be read for them."""
+    """Return whether Airflow sends metrics anywhere. Otherwise nothing needs to be read for them."""
     settings = ("statsd_datadog_enabled", "statsd_on", "otel_on")
     return any(conf.getboolean("metrics", name, fallback=False) for name in settings)
 
 
 def _has_tags() -> bool:
-    """Return whether Airflow's metrics have tags, by its settings. The first backend that is on is the one it uses."""
+    """Return whether Airflow's metrics have tags, by its settings. It uses the first backend that is on."""
     if conf.getboolean("metrics", "statsd_datadog_enabled", fallback=False):
         return bool(conf.getboolean("metrics", "statsd_datadog_metrics_tags", fallback=True))
     if conf.getboolean("metrics", "statsd_on", fallback=False):

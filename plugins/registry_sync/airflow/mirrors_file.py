@@ -39,7 +39,7 @@ def load_dag_mirrors(dag_file: Path, only: str | None = None, *, with_rules: boo
 
 
 def check_mirrors_file(dag_file: Path) -> None:
-    """:raises MirrorsFileError: with all problems of the file, and what runs until they are corrected."""
+    """:raises MirrorsFileError: with all problems of the file, and the mirrors that run until they are corrected."""
     try:
         load_mirrors(_path(dag_file))
     except MirrorsFileError as error:

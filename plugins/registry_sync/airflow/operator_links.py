@@ -25,7 +25,7 @@ class _Operators:
 
 
 class RouteLink(BaseOperatorLink):
-    """A link that follows from the route of a mapped task. Without one, Airflow shows the button disabled."""
+    """A link made from the route of a mapped task. Without a route, Airflow shows the button disabled."""
 
     operators: ClassVar[Any] = _Operators()
 

@@ -45,7 +45,7 @@ MODULES = (
     "sync.route",
     "tags.templates",
 )
-"""The modules of DAG files, and those that operators import when they run. What these import comes with them."""
+"""The modules of DAG files, and those that operators import when they run, with all their imports."""
 
 
 def preload(command: Sequence[str]) -> None:
@@ -58,5 +58,5 @@ def preload(command: Sequence[str]) -> None:
     try:
         for name in MODULES:
             import_module(f"registry_sync.{name}")
-    except Exception:  # a plugin that fails here would be missing, with its timetable, and each task shows the error
+    except Exception:  # a plugin that fails here would be missing, with its timetable; each task shows the error anyway
         log.exception("the modules of registry_sync are not preloaded: each task imports them, or fails likewise")

@@ -19,9 +19,9 @@ from registry_sync.sync.session import Connections
 
 
 def check_here(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
-    """Check what a task needs on the machine where it runs: registries, skopeo, files, notifiers.
+    """Check the needs of a task on the machine where it runs: registries, skopeo, files, notifiers.
 
-    Secrets are masked in the findings, which quote what registries answer.
+    Secrets are masked in the findings, which may quote responses of registries.
     """
     found = (
         guarded("this machine", "skopeo and files", check_worker(file, connections)),
@@ -32,7 +32,7 @@ def check_here(file: MirrorsFile, connections: Connections) -> Iterator[Finding]
 
 
 def check_airflow(file: MirrorsFile) -> Iterator[Finding]:
-    """Check what a run needs of Airflow, by its database and settings."""
+    """Check the needs of a run of Airflow, by its database and settings."""
     found = (
         guarded("Airflow", "database", check_database(file)),
         guarded("Airflow", "map length", check_map_length(file)),
@@ -44,6 +44,6 @@ def check_airflow(file: MirrorsFile) -> Iterator[Finding]:
 
 
 def check_everything(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
-    """Check what a run needs of Airflow, and what a task needs on this machine."""
+    """Check the needs of a run of Airflow, and of a task on this machine."""
     yield from check_airflow(file)
     yield from check_here(file, connections)

@@ -35,7 +35,7 @@ _SKIPPED = ("pools", "scheduler, DAG processor, triggerer")
 
 
 def check_database(file: MirrorsFile) -> Sequence[Finding]:
-    """Check what only the database shows. Without one here, each check is skipped with the reason."""
+    """Check pools and processes, which only the database shows. Without one, each check is skipped with the reason."""
     if reason := why_no_database():
         return [Finding(subject=AIRFLOW, check=check, verdict="skipped", text=reason) for check in _SKIPPED]
     try:
@@ -49,7 +49,7 @@ def check_database(file: MirrorsFile) -> Sequence[Finding]:
 
 
 def _check_paused(file: MirrorsFile, session: Session) -> Iterator[Finding]:
-    """A paused DAG collects events, and starts no run."""
+    """Find paused DAGs, which collect events and start no run."""
     for mirror in list_paused(session, file.mirrors):
         dag = pushes_dag_id(mirror)
         text = "is paused, so pushes start nothing"
@@ -67,7 +67,7 @@ def _check_backend(session: Session) -> Iterator[Finding]:
 
 
 def _check_pools(file: MirrorsFile, session: Session) -> Iterator[Finding]:
-    """Tasks of a pool that does not exist wait for ever, and only the scheduler's log says so."""
+    """Find missing pools. Their tasks wait for ever, and only the scheduler's log shows it."""
     slots = {pool.pool: pool.slots for pool in session.scalars(select(Pool))}
     users: dict[str, list[str]] = {}
     for registry in file.registries.values():

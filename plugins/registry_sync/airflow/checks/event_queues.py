@@ -1,4 +1,4 @@
-"""Checks of the queues that events come from: their triggers can be made here, with Connections. No queue is read."""
+"""Checks of the queues of events: their triggers and Connections. No queue is read."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _check_connections(trigger: BaseEventTrigger, subject: str) -> Iterator[Find
 
 
 def _missing(subject: str, argument: str, connection: str) -> Finding:
-    """The finding of a Connection that does not exist. Airflow's hook of AWS then asks boto3 who it is."""
+    """The finding of a Connection that does not exist. Airflow's hook of AWS then takes the identity of boto3."""
     check, text = f"Connection {connection}", f"does not exist; the queue's trigger needs it as {argument}"
     if argument == "aws_conn_id":
         text = "does not exist, so the identity of the triggerer's machine reads the queue; write aws_conn_id: null"

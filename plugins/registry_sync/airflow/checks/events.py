@@ -1,4 +1,4 @@
-"""Checks of the webhooks that start mirrors: does the receiver have a secret for each."""
+"""Checks of the webhooks that start mirrors: the receiver needs a secret for each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from registry_sync.events.instructions import create_command
 from registry_sync.events.subscription import subscriptions
 
 SHORTEST_SECRET = 16
-"""Characters of a secret that nobody finds by trying."""
+"""Minimum length of a secret that nobody can guess."""
 
 
 def check_events(file: MirrorsFile) -> Iterator[Finding]:

@@ -50,7 +50,7 @@ def check_on_workers(file: MirrorsFile, *, wait_seconds: float, tell: Callable[[
     """Run the checks on a worker of each queue and pool of the file, and return their findings.
 
     :param wait_seconds: how long a task may take, from the start of the run.
-    :param tell: gets a line for each change of a task's state.
+    :param tell: called with a line for each change of a task's state.
     :raises ConfigurationError: when Airflow has no such DAG, or it is paused, or this machine has no database.
     :raises TemporaryError: when the database does not respond.
     """
@@ -107,7 +107,7 @@ def _wait(
 
 
 def _read_tasks(session: Session, run_id: str) -> dict[str, SeenTask]:
-    """The tasks of the run, which has all of its DAG from its start."""
+    """The tasks of the run, which has all tasks of its DAG from the start."""
     rows = select(TaskInstance.task_id, TaskInstance.state, TaskInstance.queue, TaskInstance.pool).where(
         TaskInstance.dag_id == CHECK_DAG, TaskInstance.run_id == run_id
     )
@@ -125,9 +125,9 @@ def _read_results(session: Session, run_id: str) -> dict[str, Any]:
 
 
 def findings_of_task(task: str, place: Place, seen: SeenTask | None, result: Any) -> Sequence[Finding]:
-    """The findings of a task, or one that says why there are none.
+    """The findings of a task, or a finding with the reason for none.
 
-    :param seen: ``None`` for one that the run does not have.
+    :param seen: ``None`` for a task that the run does not have.
     :param result: the XCom of the task; ``None`` before it has ended.
     """
     if seen is None or not seen.is_of(place):
@@ -147,7 +147,7 @@ def _of_another_file(task: str, place: Place, seen: SeenTask | None) -> Finding:
 
 
 def _without_result(task: str, place: Place, state: str) -> Finding:
-    """The finding about a task that left no result: its state says what it waits for."""
+    """The finding about a task without a result. Its state shows the reason."""
     match state:
         case "queued":
             text = "no worker took the task: nothing serves this queue, or all its workers are busy"

@@ -47,7 +47,7 @@ def _check_mirror(mirror: Mirror, limit: int) -> Finding:
 
 
 def check_queues(file: MirrorsFile) -> Iterator[Finding]:
-    """Check that a worker serves each queue that the file names, where the executor tells that."""
+    """Check that a worker serves each queue that the file names, where the executor has that information."""
     queues = sorted({registry.queue for registry in file.registries.values() if registry.queue})
     if not queues:
         return

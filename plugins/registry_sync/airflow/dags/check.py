@@ -1,4 +1,4 @@
-"""The Airflow DAG that checks on the workers what the tasks of mirrors need there."""
+"""The Airflow DAG that checks the needs of mirrors' tasks on the workers."""
 
 from __future__ import annotations
 

@@ -33,9 +33,9 @@ LABEL = "{{ task.pull_work(ti).route.label[:250] }}"
 
 
 def build_dag(mirror: Mirror, file: MirrorsFile, *, with_parameters: bool = True) -> DAG:
-    """Build the DAG of one mirror: list the routes to each destination, mirror each route, tell the changes, report.
+    """Build the DAG of one mirror: list the routes to each destination, mirror each route, emit the changes, report.
 
-    The task ``report`` alone is last, because a run has the state of its last tasks.
+    The task ``report`` is the only last one, because Airflow takes a run's state from its last tasks.
 
     :param with_parameters: ``False`` leaves out the parameters of a run, in a task that reads none. Airflow checks the
         schema of each of them in every task, which takes 8 ms of CPU.
@@ -73,7 +73,7 @@ def add_tasks(
     """Add the tasks of a mirror to the DAG of this context, and return the first of each destination.
 
     :param listing: the operator that lists the routes.
-    :param pushes: the asset whose events should have named what the DAG finds by itself.
+    :param pushes: the asset whose events should have named the tags that the DAG finds by itself.
     """
     report = ReportOperator(
         task_id=REPORT_TASK,

@@ -1,4 +1,4 @@
-"""The documentation of a mirror's DAG, in Markdown: what is copied from where to where, and by which rules.
+"""The documentation of a mirror's DAG, in Markdown: its source, its destinations and its rules.
 
 The same file gives the same text, because Airflow makes a new version of a DAG whose text changes. The text is bounded,
 whatever the number of repositories.
@@ -59,7 +59,7 @@ def _when(mirror: Mirror) -> str:
 
 
 def _common(mirror: Mirror) -> dict[str, str]:
-    """The settings of the mirror itself: of each, the one of a rule that writes no own."""
+    """The settings of the mirror itself. Each is taken from a rule that does not override it."""
     return {
         label: text(rule.settings)
         for label, (options, text) in _SETTINGS.items()
@@ -180,7 +180,7 @@ def _listed(texts: Iterable[str], total: int, separator: str = ", ") -> str:
 
 
 def _code(text: object) -> str:
-    """A text as it is, in Markdown. One with a backtick needs two around it."""
+    """A text as code in Markdown. A text with a backtick needs two around it."""
     return f"`` {text} ``" if "`" in str(text) else f"`{text}`"
 
 

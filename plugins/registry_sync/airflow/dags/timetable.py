@@ -1,7 +1,7 @@
 """The schedule of a mirror: a new one waits for the next tick, instead of running for the interval before.
 
-Airflow runs a DAG for the last complete interval as soon as it is unpaused, and its trigger form unpauses it. A person
-who asks for a dry run of a new mirror would get a real run first.
+Airflow runs a DAG for the last complete interval as soon as it is unpaused, and its trigger form unpauses it. A dry run
+of a new mirror would then start a real run first.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 GRACE = timedelta(minutes=2)
 """Time that the scheduler has after a tick to make the first run.
 
-The next interval is computed anew each time that the DAG file is read. Without this, a file that is read right after
-the tick would move the first run on to the next one.
+The next interval is computed again each time that the DAG file is read. Without this time, a file that is read right
+after the tick would move the first run on to the next tick.
 """
 
 
@@ -51,7 +51,7 @@ class CronFromNextTick(CronDataIntervalTimetable):
 
 
 class DisabledTimetable(NullTimetable):
-    """No runs, of a mirror that is disabled. Airflow shows the text in place of a schedule, and our pages read it.
+    """The timetable of a disabled mirror, without runs. Airflow shows its text as the schedule, and our pages read it.
 
     :param text: such as ``disabled until 2026-12-24 06:00 UTC``.
     """

@@ -1,4 +1,4 @@
-"""The Airflow DAG that notices what no run can tell: that none came, and that promises are broken meanwhile."""
+"""The Airflow DAG that notices what no run can report: missing runs, and promises that are broken meanwhile."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_extra(connection: Connection, name: str) -> Mapping[str, Any]:
-    """The extra as JSON. Airflow's own reader takes a broken one for an empty one.
+    """The extra as JSON. Airflow's own reader returns an empty one for a broken one.
 
     :raises ConfigurationError: when it is not a JSON object.
     """
@@ -72,10 +72,10 @@ class ExtraFields:
         return value
 
     def refuse_slips(self, read: Iterable[str], others: Iterable[str] = ()) -> None:
-        """Refuse a slip in the name of a field that is read, without which the identity would be another one.
+        """Refuse a misspelt name of a field that is read, because the identity would be another one without the field.
 
         :param others: fields that the provider's hook knows, and that say nothing about an identity.
-        :raises ConfigurationError: with the name that is meant. Unknown fields that are like none have no effect.
+        :raises ConfigurationError: with the correct name. Other unknown fields have no effect.
         """
         names = {_plain(name): name for name in read}
         for key in self.values.keys() - {*names.values(), *others}:
@@ -84,7 +84,7 @@ class ExtraFields:
                 raise ConfigurationError(f"{self.name}: its extra has {key!r}; did you mean {names[close[0]]!r}?")
 
     def refuse(self, fields: Mapping[str, str]) -> None:
-        """:raises ConfigurationError: for fields that mean another identity here; ``fields`` say why."""
+        """:raises ConfigurationError: for fields that would mean another identity; ``fields`` has the reasons."""
         for field, reason in fields.items():
             if self.values.get(field):
                 raise ConfigurationError(f"{self.name}: {field} is not supported for registries: {reason}")

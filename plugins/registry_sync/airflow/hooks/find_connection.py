@@ -26,7 +26,7 @@ LONGEST_REASON = 300
 
 
 def find_connection(name: str) -> Connection | None:
-    """Read a Connection; ``None`` when every place where Airflow looks was asked and has none.
+    """Read a Connection; ``None`` when every place where Airflow looks has responded and has none.
 
     Tasks look in the environment, the workers' secrets backend and, by the API server, in the database. Commands look
     in the environment, the secrets backend and the database.
@@ -107,9 +107,9 @@ def _place(backend: str) -> str:
 
 
 def _api_failure(name: str) -> str:
-    """The reason that the API server did not say in a task whether it has a Connection; else empty.
+    """The reason that a task got no answer from the API server about a Connection; else empty.
 
-    Airflow's own backend for it takes every error for a missing Connection.
+    Airflow's own backend returns a missing Connection for every error.
     """
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
@@ -127,6 +127,6 @@ def _api_failure(name: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of an error, such as one of SQLAlchemy, whose others are the statement and its parameters."""
+    """The first line of an error. The further lines of SQLAlchemy's errors are the statement and its parameters."""
     first = str(error).strip().partition("\n")[0]
     return one_line(masked_text(f"{type(error).__name__}: {first}" if first else type(error).__name__), LONGEST_REASON)

@@ -1,4 +1,4 @@
-"""Read an Airflow Connection as the login to a registry. What it cannot be used for is refused by name."""
+"""Read an Airflow Connection as the login to a registry. Fields without a meaning here are refused by name."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _read_fields(connection: Connection, name: str) -> Mapping[str, str]:
 
 
 def _read_address(connection: Connection, name: str) -> tuple[str, str]:
-    """The scheme and the host, of which Docker Hub's is often stored as ``https://index.docker.io/v1/``.
+    """The scheme and the host. Docker Hub's host is often stored as ``https://index.docker.io/v1/``.
 
     :raises ConfigurationError: for another scheme, for a login in the host, and for a port that has no effect.
     """

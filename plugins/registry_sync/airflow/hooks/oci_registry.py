@@ -15,7 +15,7 @@ from registry_sync.registry.endpoint import Endpoint
 
 
 class OciRegistryHook(BaseHook):
-    """A registry of which nothing is known but its Connection.
+    """A registry that is known only by its Connection.
 
     :param registry_conn_id: id of a Connection of type ``oci_registry`` or ``docker``.
     """

@@ -65,7 +65,7 @@ def _read_credentials(registry: Registry, proxy: str, name: str) -> Credentials:
 
 
 def _check_host(where: str, proxy: str, connection: Connection) -> None:
-    """:raises ConfigurationError: for a Connection of another server, port, or scheme than the proxy has."""
+    """:raises ConfigurationError: for a Connection of another server, port or scheme than the proxy's."""
     parts, (scheme, _, address) = urlsplit(proxy), (connection.host or "").lower().rpartition("://")
     host, port = _split(address.rstrip("/"))
     port = port or str(connection.port or "")

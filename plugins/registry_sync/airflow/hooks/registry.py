@@ -163,7 +163,7 @@ def _part(name: str) -> Iterator[None]:
 
 
 def _check_api(registry: Registry) -> None:
-    """:raises ConfigurationError: for an API elsewhere that would get the token. ECR's is called by AWS' SDK."""
+    """:raises ConfigurationError: for an API at another host, which would get the token. AWS' SDK calls that of ECR."""
     if registry.api_url and registry.api_kind != "ecr":
         raise ConfigurationError(
             f"{registry.host} is reached with an identity of its cloud, whose token api_url {registry.api_url!r} would "

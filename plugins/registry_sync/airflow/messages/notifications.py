@@ -1,7 +1,7 @@
 """Send messages about a mirror through Airflow's notifiers, and remember what was sent.
 
 A message is sent from a task, because Connections are available there. A notifier that fails or hangs is logged and
-changes nothing else. What was not sent is still due, so that the next ``mirror_watch`` sends it.
+changes nothing else. A message that was not sent stays due, and the next ``mirror_watch`` sends it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def load_notifier(notifier: Notifier) -> BaseNotifier:
 
 
 def notifier_fault(notifier: Notifier) -> str:
-    """Name what would keep a notifier from sending: its class, arguments or Connections. Empty when nothing would."""
+    """The fault of a notifier's class, arguments or Connections that would keep it from sending; empty without one."""
     try:
         loaded = load_notifier(notifier)
     except ConfigurationError as error:

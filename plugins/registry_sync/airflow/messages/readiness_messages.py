@@ -1,4 +1,4 @@
-"""Send messages about pools whose nodes would not start, or of which that cannot be told."""
+"""Send messages about pools whose nodes would not start, or that were not checked."""
 
 from __future__ import annotations
 

@@ -31,8 +31,9 @@ class ChangesOperator(BaseOperator):
     :param source: its source.
     :param destinations: its destinations.
     :param downstream: the mirrors that read from a destination and have ``events:``, by its name, each with the name of
-        its source. They are told what the run changed there.
-    :param pushes: the asset whose events should have named what the run found. Tags that none named are counted.
+        its source. They get an event for the changes of the run there.
+    :param pushes: the asset whose events should have named the tags that the run found. Tags without an event are
+        counted.
     """
 
     template_fields: Sequence[str] = ()
@@ -66,7 +67,7 @@ class ChangesOperator(BaseOperator):
         self.pushes = pushes
 
     def execute(self, context: Context) -> None:
-        """Add one event per destination that was changed, and tell the mirrors that read from it."""
+        """Add one event for each changed destination, and events for the mirrors that read from it."""
         from registry_sync.airflow.pushes.chain import emit_pushes
         from registry_sync.airflow.pushes.lost import count_lost
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class CheckOperator(BaseOperator):
-    """Check what the tasks to some destinations need, on the worker of this task.
+    """Check the needs of the tasks to some destinations, on the worker of this task.
 
     :param file: the mirrors to these destinations, and their registries.
     """

@@ -144,7 +144,7 @@ class ListRoutesOperator(BaseOperator):
     def _compare(
         self, context: Context, found: Discovery, names: Mapping[str, str], last_look: LastLook, window: Window
     ) -> Discovery:
-        """Compare the repositories with those that earlier runs found, and leave the new state for the task ``report``.
+        """Compare the repositories with those that earlier runs found, and push the new state for the task ``report``.
 
         A repository of ``include_private`` that is gone is remembered, and fails each run that compares everything.
         """
@@ -167,7 +167,7 @@ class ListRoutesOperator(BaseOperator):
         return replace(found, failures=(*found.failures, *failures))
 
     def _split_disabled(self, context: Context, found: Discovery, names: Mapping[str, str]) -> Discovery:
-        """The routes that are not disabled. Leaves the others, by their names in the state, for ``report``."""
+        """The routes that are not disabled. Pushes the others for the task ``report``, by their names in the state."""
         enabled, disabled = split_disabled(found, datetime.now(UTC))
         if disabled:
             self._note(context, disabled_note(disabled))
@@ -178,13 +178,13 @@ class ListRoutesOperator(BaseOperator):
         return enabled
 
     def _note(self, context: Context, note: str) -> None:
-        """Log a remark, and leave it with earlier ones for the task ``report``."""
+        """Log a remark, and push it with earlier ones for the task ``report``."""
         self.log.warning("%s", note)
         self._notes.append(note)
         context["ti"].xcom_push(NOTES_KEY, self._notes)
 
     def _push_failures(self, context: Context, failures: Sequence[FailedRepository]) -> None:
-        """Log the repositories that get no mapped task, and leave their reports for the task ``report``."""
+        """Log the repositories that get no mapped task, and push their reports for the task ``report``."""
         for failure in failures:
             self.log.error("%s is not mirrored: %s", failure.source, failure.error)
         reports = unrouted_reports(self.mirror.name, self.destination.host, failures)
@@ -203,7 +203,7 @@ class ListRoutesOperator(BaseOperator):
         names: Mapping[str, str],
         accepted: Mapping[str, Mapping[str, Digest]],
     ) -> list[RouteTask]:
-        """The work of the mapped tasks, with what earlier runs left about each route in XCom, and its name."""
+        """The work of the mapped tasks: each route with its name and the XCom state of earlier runs."""
         due = read_due_deletions(context, run, self.destination.name)
         tasks = []
         for (route, window), deep_check in zip(work, deep_checks, strict=True):
@@ -272,7 +272,7 @@ class ListRoutesOperator(BaseOperator):
 
 
 def check_accepted_are_compared(accepted: Mapping[str, Mapping[str, Digest]], unmodified: Iterable[Route]) -> None:
-    """:raises ConfigurationError: when a tag is accepted in a repository that the run does not look at."""
+    """:raises ConfigurationError: when a tag is accepted in a repository that the run does not compare."""
     for route in unmodified:
         if tags := accepted.get(route_key(route)):
             raise ConfigurationError(
@@ -284,7 +284,7 @@ def check_accepted_are_compared(accepted: Mapping[str, Mapping[str, Digest]], un
 def widen_to_everything(
     work: Sequence[tuple[Route, Window]], unmodified: Sequence[Route], everything: Window
 ) -> list[tuple[Route, Window]]:
-    """All routes, each with a window of everything: its own if that is one."""
+    """All routes, each with a window of everything: its own window if that is one, else ``everything``."""
     widened = [(route, own if own.is_everything else everything) for route, own in work]
     return widened + [(route, everything) for route in unmodified]
 
@@ -303,7 +303,7 @@ def repositories_to_remember(found: Discovery, earlier: Collection[str]) -> set[
 
 
 MAX_UNROUTED = 100
-"""Reports of repositories without a route, so that their XCom stays bounded whatever a namespace has."""
+"""Maximum number of reports of repositories without a route, so that their XCom stays bounded."""
 
 
 def unrouted_reports(mirror: str, destination: str, failures: Sequence[FailedRepository]) -> list[RouteReport]:

@@ -1,4 +1,4 @@
-"""The operator for anybody's DAG: one repository to another one, by plain arguments and without a mirrors file."""
+"""The operator for your own DAG: mirrors one repository by plain arguments, without a mirrors file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from registry_sync.sync.route import SyncedRoute
 
 MAX_DIGESTS = 200
-"""Digests of tags in the value that a task returns, so that its XCom stays small."""
+"""Maximum number of digests in the value that a task returns, so that its XCom stays small."""
 
 
 class MirrorRepositoryOperator(RouteOperator):

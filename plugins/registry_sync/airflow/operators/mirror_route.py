@@ -53,5 +53,5 @@ class MirrorRouteOperator(RouteOperator):
         return self._work
 
     def record(self, context: Context, route: Route, done: Try) -> None:
-        """Merge what a try saw with the state of the route."""
+        """Merge the results of a try into the state of the route."""
         record_try(context, route, self.pull_work(context["ti"]).name, done)

@@ -183,8 +183,8 @@ class CheckEndpointOperator(BaseOperator):
 def error_of_results(results: Sequence[ImageReadiness]) -> RegistrySyncError | None:
     """The error that a check task ends with; ``None`` when every image is ready.
 
-    It is temporary, which retries the task, unless a retry cannot help: the registry returns another image, or it does
-    not return an image.
+    The error is temporary, which retries the task, unless a retry cannot help: the registry returns another image, or
+    something that is not an image.
     """
     faulty = [result for result in results if not result.is_ready]
     if not faulty:
@@ -195,13 +195,13 @@ def error_of_results(results: Sequence[ImageReadiness]) -> RegistrySyncError | N
 
 
 READINESS = Asset(name=READINESS_ASSET, uri="x-registry-sync://nodes", group=ASSET_GROUP)
-"""The asset whose store has the last result. Its task has it as an inlet, and not an outlet: that gives no events."""
+"""The asset whose store has the last result. Its task has it as an inlet: an outlet would emit events."""
 
 
 class ReadinessReportOperator(BaseOperator):
-    """Print whether nodes would start now, with each single registry down, and store it for the page.
+    """Print the verdicts on node pools now and with each single registry down, and store them for the page.
 
-    Fail where a node would not start, but should.
+    The task fails when a node would not start although it should.
 
     :param pools: the pools that were checked.
     :param dag_ids: the DAG of each mirror, by the mirror's name. Images that their deep checks found damaged count as

@@ -1,4 +1,4 @@
-"""The last task of a mirror's DAG: print one table of all routes, and give the run its true outcome."""
+"""The last task of a mirror's DAG: print one table of all routes, and set the outcome of the run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ReportOperator(BaseOperator):
     :param destinations: its destinations; :func:`routes_task` and :func:`copy_task` name their tasks.
     :param has_deep_checks: the mirror has a schedule for deep checks.
     :param note: a remark about the whole run, if not empty.
-    :param notify: notifiers that are told when something fails, recovers, or breaks a promise.
+    :param notify: notifiers that get messages about failures, recoveries and broken promises.
     :param send_seconds: time limit of each notifier.
     :param team: owner of the mirror, whom messages name.
     """
@@ -109,7 +109,7 @@ class ReportOperator(BaseOperator):
             send_metrics(run_metrics(self.mirror, outcome.destination, outcome.reports))
 
     def _record(self, context: Context, outcomes: Sequence[DestinationOutcome], summary: str) -> None:
-        """Write what the run found out to the state of each destination."""
+        """Write the results of the run to the state of each destination."""
         ended = [
             EndedRun(
                 place=place,
@@ -125,7 +125,7 @@ class ReportOperator(BaseOperator):
         record_destinations(context, ended)
 
     def _send_gauges(self, outcomes: Sequence[DestinationOutcome]) -> None:
-        """Send what is stored about the destinations, after this run has stored its results."""
+        """Send the stored state of the destinations as metrics, after this run has stored its results."""
         from registry_sync.airflow.metrics import has_backend, send_metrics
         from registry_sync.airflow.states.state_store import losing, open_store
         from registry_sync.state.messages.known_destination import fetch_stored

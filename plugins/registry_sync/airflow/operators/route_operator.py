@@ -37,7 +37,7 @@ class RouteOperator(BaseOperator):
         self._traffic = NO_TRAFFIC
 
     def sync(self, context: Context, route: Route, scope: RouteScope, deferrals: int) -> SyncedRoute:
-        """Sync the route, push its report, record what was seen, and only then fail, retry or defer.
+        """Sync the route, push its report, record the results, and only then fail, retry or defer.
 
         :param deferrals: number of deferrals of this try so far.
         """
@@ -58,13 +58,13 @@ class RouteOperator(BaseOperator):
         return ended
 
     def _leave(self, context: Context, route: Route, done: Try, report: RouteReport) -> None:
-        """Push the report, and record what was seen. A dry run records nothing."""
+        """Push the report, and record the results. A dry run records nothing."""
         context["ti"].xcom_push(REPORT_KEY, masked(report).to_json())
         if not report.dry_run:
             self.record(context, route, done)
 
     def record(self, context: Context, route: Route, done: Try) -> None:
-        """Store what a try saw of the route. Without a mirrors file there is no place for it."""
+        """Store the results of a try. Without a mirrors file there is no place for them."""
 
     def on_kill(self) -> None:
         """End every running copy."""

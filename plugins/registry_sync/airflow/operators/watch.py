@@ -1,4 +1,4 @@
-"""The task of the DAG mirror_watch: look at what is stored about all mirrors, and send the messages that are due."""
+"""The task of the DAG mirror_watch: read the stored state of all mirrors, and send the messages that are due."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ if TYPE_CHECKING:
 
 
 class WatchOperator(BaseOperator):
-    """Find broken promises, failures that nobody was told of, and runs that did not come. No registry is asked.
+    """Find broken promises, failures without a message, and missing runs. No registry is contacted.
 
-    It fails when a message could not be sent, or the state of a mirror not be read. What is wrong with a mirror does
-    not make it fail. Its inlet makes Airflow create the store of the messages.
+    It fails when a message could not be sent, or the state of a mirror could not be read. Faults of a mirror do not
+    make it fail. Its inlet makes Airflow create the store of the messages.
 
     :param file: the mirrors file.
-    :param dag_file: the DAG file, from which the mirrors file is found again to tell its problems.
+    :param dag_file: the DAG file, by which the mirrors file is found again to report its problems.
     :param send_seconds: time limit of each notifier.
     """
 
@@ -110,14 +110,14 @@ class WatchOperator(BaseOperator):
             tell_unchecked_pools(messenger, pools)
 
     def _watch_file(self, messenger: Messenger) -> None:
-        """Tell the problems of the mirrors file to all its notifiers: a mirror with a mistake does not run."""
+        """Send the problems of the mirrors file to all its notifiers: a mirror with a mistake does not run."""
         alerts = file_alerts(list_file_problems(self.dag_file), messenger.now)
         notifiers = [notifier for mirror in self.file.mirrors.values() for notifier in mirror.notify]
         unique = {notifier_key(notifier): notifier for notifier in notifiers}
         messenger.tell(MIRRORS_FILE, list(unique.values()), alerts, run_links("", None))
 
     def _watch(self, mirror: Mirror, context: Context, messenger: Messenger) -> int:
-        """Log and tell everything that is wrong with a mirror, send its gauges, and return the number of alerts."""
+        """Log and send all alerts of a mirror, send its gauges, and return the number of alerts."""
         known = [fetch_destination(open_store(mirror.name, name), mirror.name, name) for name in mirror.destinations]
         if mirror.is_disabled(messenger.now):
             return self._leave_disabled(mirror, known, messenger)
@@ -136,7 +136,7 @@ class WatchOperator(BaseOperator):
         return sum(alert.count for alert in alerts)
 
     def _send_event_age(self, mirror: Mirror, now: datetime) -> None:
-        """Send how long ago the last event of a mirror came, so that silence shows."""
+        """Send the age of the last event of a mirror, so that silence shows."""
         if mirror.events_from(self.file.registries[mirror.source]):
             store = open_named_store(pushes_asset_name(mirror.name))
             send_metrics(events_metrics(mirror.name, read_pushes({EVENTS_KEY: store.get(EVENTS_KEY)}).events, now))
@@ -144,7 +144,7 @@ class WatchOperator(BaseOperator):
     def _leave_disabled(self, mirror: Mirror, known: Sequence[KnownDestination], messenger: Messenger) -> int:
         """Send the gauges of a mirror that is not due, and forget its schedule: it begins when it is enabled again.
 
-        Messages that were sent stay as they are. A mirror that is switched off is not well again.
+        No message about a recovery is sent: a disabled mirror has not recovered.
         """
         text = until_text(mirror.disabled_until)
         self.log.info("%s: %s", mirror.name, text)
@@ -157,7 +157,7 @@ class WatchOperator(BaseOperator):
 def find_missing_run(
     ti: Any, mirror: Mirror, known: Sequence[KnownDestination], store: StateStore, now: datetime
 ) -> Alert | None:
-    """The alert about a run of a mirror that did not come. Airflow is asked about its DAG only when one is due."""
+    """The alert about a missing run of a mirror. Its DAG is read from Airflow only when a run is due."""
     key = watched_key(mirror.name)
     stored = store.get(key)
     watched = read_watched(stored, mirror.schedule, now)
@@ -171,7 +171,7 @@ def find_missing_run(
 
 
 def read_dag_facts(ti: Any, dag: str) -> DagFacts:
-    """Read from Airflow whether a DAG exists and is paused, and the numbers of its open runs."""
+    """Read the facts about a DAG from Airflow: it exists, it is paused, and the numbers of its open runs."""
     try:
         is_paused = ti.get_dag(dag).is_paused
     except Exception as error:
@@ -183,7 +183,7 @@ def read_dag_facts(ti: Any, dag: str) -> DagFacts:
 
 
 def _status_code(error: Exception) -> Any:
-    """The status that Airflow's API answered. Without a supervisor, as in ``dags test``, the error has the response."""
+    """The status of Airflow's response. Without a supervisor, as in ``dags test``, the error has the response."""
     if isinstance(error, AirflowRuntimeError):
         return (error.error.detail or {}).get("status_code")
     return getattr(getattr(error, "response", None), "status_code", None)

@@ -1,7 +1,7 @@
 """Access checks of the pages, by Airflow's own users and rights on DAGs.
 
 Airflow checks nothing for the apps of plugins, so every route of the pages depends on :data:`Caller`.
-``ReadableDagsFilterDep`` is of no use here: it reads the state of Airflow's own app, which a mounted app has not.
+``ReadableDagsFilterDep`` is of no use here: it reads the state of Airflow's own app, which a mounted app lacks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from registry_sync.airflow.states.stored_states import StoredStates
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """The person, or the program, that asks.
+    """The person or program that sends the request.
 
     :ivar readable: ids of the DAGs that they may read.
     """

@@ -41,4 +41,4 @@ def _unknown(path: str, _: Caller) -> None:
 pages = build_app()
 
 app = SecureHeaders(pages)
-"""The pages with their headers, also on answers to errors that nobody foresaw."""
+"""The pages with their headers, also on responses to unexpected errors."""

@@ -1,4 +1,4 @@
-"""Answers to requests that fail: a page below ``/``, a JSON document below ``/api/``."""
+"""Responses to requests that fail: a page below ``/``, a JSON document below ``/api/``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers of every answer of the pages, and the check of requests that change something."""
+"""Headers of every response of the pages, and the check of requests that change something."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class SecureHeaders:
 
 
 def require_own_script(request: Request) -> None:
-    """Refuse what a page of another origin could send with the cookie of a person.
+    """Refuse requests that a page of another origin could send with a person's cookie.
 
-    :raises HTTPException: 403; 415 for a body that is not JSON.
+    :raises HTTPException: 403 for another origin; 415 for a body that is not JSON.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "The request needs the header Content-Type: application/json.")
@@ -60,7 +60,7 @@ def require_own_script(request: Request) -> None:
 
 
 def _is_same_origin(request: Request) -> bool:
-    """Browsers say where a request comes from; other clients send neither header, and no cookie of a person."""
+    """Return whether a request has our own origin. Clients other than browsers send neither these headers nor a cookie."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:
         return site == "same-origin"

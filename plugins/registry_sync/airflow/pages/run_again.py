@@ -89,7 +89,7 @@ def _require_right(caller: Reader, mirror: str) -> None:
 
 
 def _require_repository(states: StoredStates, body: RunAgain) -> None:
-    """Only repositories of the mirror's last runs: a name that it does not choose would make a run that fails."""
+    """Refuse repositories that the mirror's last runs did not have: a run for such a name would fail."""
     known = {source_of(route) for stored in read_destinations(states) for route in stored.figures}
     if body.repository not in known:
         raise HTTPException(
@@ -98,7 +98,7 @@ def _require_repository(states: StoredStates, body: RunAgain) -> None:
 
 
 def _require_dag(session: Any, mirror: str) -> str:
-    """The id of a DAG that can run now. Runs of a paused one would wait without a word."""
+    """The id of a DAG that can run now. Runs of a paused DAG would wait silently."""
     dag = session.get(DagModel, dag_id(mirror))
     if dag is None or dag.is_stale or dag.has_import_errors:
         raise HTTPException(409, f"Airflow cannot run the DAG {dag_id(mirror)}: see its import errors.")

@@ -8,7 +8,7 @@ from registry_sync.text import one_line
 from registry_sync.text_table import human_duration
 
 SHOWN_DIGEST = 12
-"""Characters of a digest's hash in a table. Its title and the JSON have all."""
+"""Characters of a digest's hash in a table. The title and the JSON have all of them."""
 
 SHOWN_REASON = 400
 """Characters of a reason."""
@@ -60,7 +60,7 @@ def short_name(name: str) -> str:
 
 
 def cut(reason: str) -> str:
-    """A reason without the end of a very long one, which stands in the log of its task.
+    """A reason, cut if it is very long. The log of its task has all of it.
 
     >>> cut("no such host"), len(cut("a" * 4096))
     ('no such host', 400)

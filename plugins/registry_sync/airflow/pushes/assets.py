@@ -15,10 +15,10 @@ from registry_sync.state.names import ASSET_GROUP, pushes_asset_name, pushes_ass
 
 
 def pushes_asset(mirror: str, extra: Mapping[str, Any] | None = None, watchers: Sequence[AssetWatcher] = ()) -> Asset:
-    """The asset of a mirror whose events name what was pushed to its source. It has no state of a destination.
+    """The asset of a mirror whose events name the pushes to its source. It has no state of a destination.
 
-    :param extra: what the receiver needs (:mod:`registry_sync.events.subscription`). Wherever a DAG file has the asset,
-        it needs the same: Airflow stores that of the last place.
+    :param extra: data for the receiver (:mod:`registry_sync.events.subscription`). It must be the same wherever a DAG
+        file has the asset, because Airflow stores that of the last place.
     :param watchers: of the mirror's queue. They belong to the schedule of the DAG for pushes alone.
     """
     name, uri = pushes_asset_name(mirror), pushes_asset_uri(mirror)
@@ -26,7 +26,7 @@ def pushes_asset(mirror: str, extra: Mapping[str, Any] | None = None, watchers: 
 
 
 def subscribed_asset(mirror: Mirror, source: Registry) -> Asset:
-    """The same asset with what the receiver and the triggerer need, for DAG files."""
+    """The same asset with the data for the receiver and the triggerer, for DAG files."""
     watchers = queue_watchers(mirror.name, mirror.events_from(source))
     return pushes_asset(mirror.name, as_extra(subscription(mirror, source)), watchers)
 

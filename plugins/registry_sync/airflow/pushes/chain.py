@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _NEW_TAGS = frozenset({"arrived", "moved", "backed_up"})
-"""Kinds of change that another mirror may have to copy. One that is deleted is left to pruning."""
+"""Kinds of change that another mirror may have to copy. Deletions are left to pruning."""
 
 
 Downstream = Mapping[str, Mapping[str, str]]
@@ -45,7 +45,7 @@ def _is_told(mirror: Mirror, file: MirrorsFile) -> bool:
 
 
 def emit_pushes(context: Context, mirror: str, source: str, host: str, rows: Iterable[RunRow]) -> None:
-    """Add events for a mirror that reads from a registry, with what a run changed there.
+    """Add events for a mirror that reads from a registry, with the changes of a run there.
 
     A loop of mirrors ends by itself: a tag in sync is not changed again.
 
@@ -58,7 +58,7 @@ def emit_pushes(context: Context, mirror: str, source: str, host: str, rows: Ite
 
 
 def pushes_of(rows: Iterable[RunRow], host: str) -> Iterator[Push]:
-    """The pushes that a run made to a registry. A row that does not have all its changes stands for all tags."""
+    """The pushes that a run made to a registry. A row without all of its changes stands for all tags."""
     for row in rows:
         if row.changes.total > len(row.changes.changes):
             yield Push(repository=destination_of(row.route), tags=None)

@@ -1,4 +1,4 @@
-"""The DAG of a mirror that copies what was pushed to its source. Events of pushes start it."""
+"""The DAG of a mirror that copies pushed tags. Events of pushes start it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The task of a mirror's DAG for pushes that lists the routes of what was pushed."""
+"""The task of a mirror's DAG for pushes that lists the routes of the pushed repositories."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class ListPushedRoutesOperator(ListRoutesOperator):
-    """List the routes of what was pushed, after checking skopeo and both registries. Each looks at its tags only.
+    """List the routes of pushed repositories, each with its pushed tags, after checking skopeo and both registries.
 
-    A repository that is new in a namespace is looked at as a whole. Pages would otherwise show its state as unknown
-    until the next scheduled run.
+    A new repository of a namespace gets all its tags. Otherwise pages would show its state as unknown until the next
+    scheduled run.
     """
 
     def _list(self, context: Context) -> list[RouteTask]:
@@ -73,7 +73,7 @@ class ListPushedRoutesOperator(ListRoutesOperator):
             self.log.info("%s is left out: its namespace does not list it, or it cannot be mirrored", name)
 
     def _new_routes(self, names: Sequence[str]) -> frozenset[str]:
-        """Those of some routes, by name, that no run has looked at. While the store does not respond, none of them."""
+        """The routes, of these names, that no run has compared; none while the store does not respond."""
         if names:
             with losing("New repositories are not told from others"):
                 parts = read_index(open_store(self.mirror.name, self.destination.name))
@@ -81,7 +81,7 @@ class ListPushedRoutesOperator(ListRoutesOperator):
         return frozenset()
 
     def _tags(self, route: Route, tags: tuple[str, ...] | None, is_new: bool) -> TagRule | None:
-        """The tags of a route to look at; ``None`` when its rules select none with these names."""
+        """The tags of a route to compare; ``None`` when its rules select none with these names."""
         if tags is None:
             return TagRule()
         reasons = {tag: _reason_against(route, tag) for tag in tags}

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GRACE = timedelta(minutes=5)
-"""The time that an event has to arrive after a push. A tag that is younger is not counted."""
+"""Time limit for an event to arrive after a push. A younger tag is not counted."""
 
 MAX_EVENTS = 5_000
-"""Events that are read. If there are more, nothing can be told, and nothing is counted."""
+"""Maximum number of events that are read. With more, nothing is counted."""
 
 
 def count_lost(context: Context, mirror: str, source: Registry, rows: Iterable[RunRow]) -> None:
@@ -72,7 +72,7 @@ def _named_tags(context: Context, mirror: str, source: Registry, since: datetime
 
 
 def names_of(events: Iterable[Any], source: Registry) -> Iterator[Named]:
-    """The names in some events, each as the source has it: ``library/alpine`` for ``alpine`` of Docker Hub."""
+    """The names in some events, as the source has them: ``library/alpine`` for ``alpine`` of Docker Hub."""
     for entry in events:
         event = read_event(entry, source)
         for push in event.pushes if event else ():

@@ -1,4 +1,4 @@
-"""The events that started a run, and what they name."""
+"""The events that started a run, and the pushes in them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_TAGS = 200
-"""Tags of a repository that are looked at one by one. With more, all are compared, which costs no more."""
+"""Maximum number of tags of a repository that are compared one by one. With more, all are compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedEvent:
     """An event that started a run.
 
-    :ivar at: when Airflow received it, by the clock of the process that did. A time in the future is taken as now.
-    :ivar is_own: a task emitted it, after all that belongs to its tags was there.
+    :ivar at: when Airflow received it, by the clock of that process. A time in the future counts as now.
+    :ivar is_own: a task emitted it, after its tags and their artifacts were complete.
     """
 
     event: PushEvent
@@ -39,7 +39,7 @@ class ReceivedEvent:
 
 
 def read_events(context: Context, mirror: str, source: Registry) -> list[ReceivedEvent]:
-    """The events of pushes that started this run. Anything else among them is logged, and left out.
+    """The events of pushes that started this run. Other events are logged and left out.
 
     Whoever may edit assets in Airflow can write an event.
     """
@@ -70,7 +70,7 @@ def _read_message(entry: Any, source: Registry) -> PushEvent | None:
 
 
 def push_pushed(context: Context, pushes: Iterable[Push]) -> None:
-    """Leave the pushes for the tasks that list routes."""
+    """Push the pushed repositories to XCom, for the tasks that list routes."""
     document = {push.repository: _bounded(push.tags) for push in pushes}
     context["ti"].xcom_push(PUSHED_KEY, document)
 

@@ -26,9 +26,9 @@ MAX_LOGGED = 50
 
 
 class PushesOperator(BaseOperator):
-    """Read the events of a run, and wait until what they name has settled: all its images and its signatures are there.
+    """Read the events of a run, and wait until the pushes have settled: all images and signatures have arrived.
 
-    The wait takes no worker. Where nothing is left to look at, the rest of the run is skipped.
+    The wait takes no worker. Without pushes to copy, the rest of the run is skipped.
 
     :param mirror: the entry of the mirrors file.
     :param source: the mirror's source.
@@ -45,7 +45,7 @@ class PushesOperator(BaseOperator):
         self.settle = settle
 
     def execute(self, context: Context, event: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002 - of a trigger
-        """Leave the pushes for the next tasks, and wait."""
+        """Push the pushed repositories to XCom, and wait."""
         received = self._of_source(read_events(context, self.mirror.name, self.source))
         remember_events(self.mirror.name, received)
         chosen = self._choose(merge_pushes(push for each in received for push in each.event.pushes))
@@ -92,7 +92,7 @@ class PushesOperator(BaseOperator):
 
 
 def settled_at(received: Sequence[ReceivedEvent], settle: timedelta) -> datetime:
-    """The time at which everything has settled. What our own tasks pushed was complete before their event."""
+    """The time at which all pushes have settled. Pushes of our own tasks were complete before their event."""
     return max(each.at if each.is_own else each.at + settle for each in received)
 
 

@@ -1,7 +1,7 @@
-"""The app that takes webhooks, mounted by Airflow's API server below ``/registry-sync-events``.
+"""The app that receives webhooks, mounted by Airflow's API server below ``/registry-sync-events``.
 
-It needs no login of Airflow, and gives access to nothing else: a request can only let a mirror look at a repository. A
-wrong address, a wrong token and a registry without a secret get the same answer.
+It needs no login of Airflow, and gives access to nothing else: a request can only start the comparison of a repository.
+A wrong address, a wrong token and a registry without a secret get the same answer.
 
 =====  =================================================================================
 200    genuine, but not a push of a tag that a mirror has
@@ -52,7 +52,7 @@ KNOWN_SECONDS = 5.0
 """Time after which the mirrors are read again from the database."""
 
 MAX_READING = 64
-"""Bodies of one address that are read at the same time. Slow senders at one hold up none at another."""
+"""Maximum number of bodies of one address that are read at once, so that slow senders delay no other address."""
 
 Subscriptions = Mapping[Address, tuple[Subscription, ...]]
 
@@ -74,8 +74,7 @@ class Receiver:
     """Takes the requests of senders.
 
     :param emitter: makes asset events of pushes.
-    :param read: reads the mirrors that events start. It runs in a thread. What it returned last stays valid while it
-        fails.
+    :param read: reads the mirrors that events start. It runs in a thread. Its last result stays valid while it fails.
     :param secrets: the secrets of their addresses.
     """
 
@@ -88,7 +87,7 @@ class Receiver:
         self._reading = Counter[Address]()
 
     async def answer(self, request: HttpRequest) -> JSONResponse:
-        """Take a request, and say what becomes of it. The access log gets the path without its token."""
+        """Answer a request. The access log gets the path without its token."""
         try:
             return await self._answer(request)
         except Answered as end:
@@ -191,7 +190,7 @@ def _address(path: Mapping[str, Any]) -> tuple[Address, str]:
 
 
 def _check_form(request: HttpRequest) -> None:
-    """Refuse what no sender of ours sends. A query ends in the logs of every proxy, so a secret must not be in it."""
+    """Refuse forms of requests that no sender uses. A query could hold a secret, and ends in the logs of proxies."""
     if request.method != "POST":
         raise Answered(405, "this address takes POST requests of registries")
     if request.url.query:
@@ -208,7 +207,7 @@ def _batches(mirrors: Sequence[Subscription], found: Sequence[ReportedPush]) -> 
 
 
 def hide_token(scope: Any, shown: str) -> None:
-    """Take the token, and a query, out of a request that has ended, where Airflow's access log reads them.
+    """Remove the token and a query from a request that has ended, where Airflow's access log reads them.
 
     ``HttpAccessLogMiddleware`` of Airflow 3.3 logs both of the same scope after the app has returned.
 

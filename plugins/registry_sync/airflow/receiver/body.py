@@ -15,7 +15,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class BodyTooLarge(Exception):
-    """A body has more than :data:`MAX_BYTES`, by its own account or in fact."""
+    """A body has more than :data:`MAX_BYTES`, by its header or in fact."""
 
 
 class SenderGone(Exception):

@@ -1,4 +1,4 @@
-"""Make asset events of pushes in the background, so that a sender waits for nothing."""
+"""Make asset events of pushes in the background, so that senders do not wait for the database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from registry_sync.events.gathering import Batch, Gathering
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10.0
-"""Time after which a batch is stored again that the database did not take."""
+"""Time after which a batch is stored again after a failure of the database."""
 
 
 class Emitter:
@@ -27,14 +27,14 @@ class Emitter:
         self._task: asyncio.Task[None] | None = None
 
     def add(self, batches: Iterable[Batch]) -> bool:
-        """Let pushes wait, and see that they are stored. ``False`` when a mirror has too many already."""
+        """Add pushes to the waiting ones, and start to store them. ``False`` when a mirror has too many already."""
         taken = [self._gathering.add(batch) for batch in batches]
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._store_all())
         return all(taken)
 
     async def end(self) -> None:
-        """Store at once what waits, when the server ends. A batch that is being stored then is rather stored twice."""
+        """Store all waiting pushes when the server ends. A batch that is just being stored may be stored twice."""
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -55,10 +55,10 @@ class Emitter:
                 await self._store_one(batch)
 
     async def _store_one(self, batch: Batch) -> None:
-        """Store a batch; keep it where that fails, whatever the reason: the sender was told that it is accepted."""
+        """Store a batch. Keep it after any failure, because the sender got the answer that it is accepted."""
         try:
             await asyncio.to_thread(self._store, batch)
-        except asyncio.CancelledError:  # the server ends while the thread works: rather stored twice than not
+        except asyncio.CancelledError:  # the server ends while the thread works: stored twice is better than not at all
             self._gathering.restore(batch)
             raise
         except Exception as error:

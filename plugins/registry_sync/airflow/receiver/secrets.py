@@ -13,11 +13,11 @@ from registry_sync.errors import ConfigurationError, TemporaryError
 log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 30.0
-"""Time after which a Connection is read again: a new secret is valid after it at the latest."""
+"""Time after which a Connection is read again, so that a new secret becomes valid."""
 
 
 UNKNOWN_SECONDS = 5.0
-"""Time after which a Connection is read again that could not be read, and of which no secret is known."""
+"""Time after which an unreadable Connection without a known secret is read again."""
 
 
 class SecretUnknown(Exception):

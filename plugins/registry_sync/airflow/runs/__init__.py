@@ -1,1 +1,1 @@
-"""One run: its parameters, its work on the way between tasks, its errors and outcome."""
+"""One run: its parameters, the values between its tasks, its errors and its outcome."""

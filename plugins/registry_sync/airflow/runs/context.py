@@ -1,4 +1,4 @@
-"""Reading a task's run: its parameters, its data interval, and the state that earlier runs left in XCom."""
+"""Read a task's run: its parameters, its data interval, and the state of earlier runs in XCom."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def read_last_look(context: Context, destination: str) -> LastLook:
 
 
 def leaves_last_look(context: Context) -> bool:
-    """Return whether a run leaves what it found: a scheduled run, or one by hand with a logical date. No dry run does.
+    """Return whether a run stores what it found: a scheduled run, or one by hand with a logical date; never a dry run.
 
-    Databases sort a missing date differently, so that the state of such a run could hide that of all later ones.
+    Databases sort a missing date differently, so the state of a run without one could hide that of all later runs.
     """
     run = context["dag_run"]
     is_lasting = run.run_type.value in ("scheduled", "manual") and run.logical_date is not None
@@ -160,7 +160,7 @@ def read_notes(context: Context, destination: str) -> Sequence[str]:
 
 
 def read_found(context: Context, destination: str) -> Collection[str] | None:
-    """The source repositories that this run found in namespaces, or must not forget; ``None`` for a run of some."""
+    """The source repositories that this run found in namespaces, or must not forget; ``None`` for a partial run."""
     found: Collection[str] | None = context["ti"].xcom_pull(task_ids=routes_task(destination), key=FOUND_KEY)
     return found
 

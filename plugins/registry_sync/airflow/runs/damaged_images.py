@@ -1,6 +1,6 @@
 """The images that a mirror's deep checks found damaged: state in XCom, from run to run and for the readiness check.
 
-The task ``report`` pushes it. XCom's own look at prior dates is of no use: runs by hand have no date to sort by.
+The task ``report`` pushes it. XCom's search by prior dates is of no use, because runs by hand have no date.
 """
 
 from __future__ import annotations

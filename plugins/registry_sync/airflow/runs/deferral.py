@@ -12,7 +12,7 @@ from registry_sync.airflow.triggers.not_before import NotBeforeTrigger
 from registry_sync.errors import RegistrySyncError
 
 MAX_DEFERRALS = 12
-"""Number of times that one try of a task is deferred."""
+"""Maximum number of times that one try of a task is deferred."""
 
 
 def defer_or_raise(operator: BaseOperator, error: RegistrySyncError, deferrals: int) -> NoReturn:

@@ -13,7 +13,7 @@ def check_map_length(length: int, needs: str, advice: str) -> None:
     https://airflow.apache.org/docs/apache-airflow/stable/authoring-and-scheduling/dynamic-task-mapping.html#placing-limits-on-mapped-tasks
 
     :param needs: the start of the message, such as ``mirror 'm' has 1025 routes``.
-    :param advice: how to get along with fewer.
+    :param advice: the way to have fewer entries.
     :raises ConfigurationError: when ``length`` is above ``max_map_length``.
     """
     limit = conf.getint("core", "max_map_length")

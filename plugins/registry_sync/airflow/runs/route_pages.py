@@ -1,4 +1,4 @@
-"""The routes of a run on their way from the task that lists them to the mapped task: pages of XCom.
+"""The routes of a run in pages of XCom, from the task that lists them to the mapped task.
 
 Airflow gives each mapped instance the whole list that the task is mapped over. A list of routes is half a megabyte for
 a thousand of them, and each instance would pull all of it to take one. So the task is mapped over small numbers, and an
@@ -31,7 +31,7 @@ def page_key(number: int) -> str:
 
 
 def push_routes(ti: RuntimeTaskInstanceProtocol, tasks: Sequence[RouteTask]) -> list[int]:
-    """Push the pages of all routes, and return what the next task is mapped over: the number of each."""
+    """Push the pages of all routes, and return their numbers, over which the next task is mapped."""
     for start in range(0, len(tasks), PAGE_LENGTH):
         page = [task.to_json() for task in tasks[start : start + PAGE_LENGTH]]
         ti.xcom_push(page_key(start), page)

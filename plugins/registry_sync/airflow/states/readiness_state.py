@@ -1,4 +1,4 @@
-"""Store the result of the readiness checks, and send what is stored as metrics."""
+"""Store the result of the readiness checks, and send the stored result as metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from registry_sync.state.store import StateStore
 
 
 def publish_readiness(store: StateStore, report: ReadinessReport, *, run_id: str, now: datetime) -> ReadinessState:
-    """Send what a run saw as metrics, store it, and return it."""
+    """Send the result of a run as metrics, store it, and return it."""
     state = readiness_state(report, read_at=now, run_id=run_id, before=stored_readiness(store))
     send_metrics(readiness_metrics(state, now))
     store.set(READINESS_KEY, as_document(state))

@@ -44,7 +44,7 @@ class Try:
 def record_try(context: Context, route: Route, name: str, done: Try) -> None:
     """Merge what a try saw with the state of its route, store it, and push the row for the run's last tasks.
 
-    A rate limit of the route as a whole says nothing about it.
+    A rate limit of the route as a whole proves nothing about it, and is not recorded.
 
     :param name: of the route in the state.
     """

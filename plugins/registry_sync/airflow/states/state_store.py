@@ -1,4 +1,4 @@
-"""Airflow's asset state store as the place of states. Whatever fails there never fails a task or changes its work."""
+"""Airflow's asset state store as the place of states. A failure there never fails a task or changes its work."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def open_named_store(asset: str) -> StateStore:
 
 @contextmanager
 def losing(lost: str) -> Iterator[None]:
-    """Log any error as a warning that says what is lost by it.
+    """Log any error as a warning that names the loss.
 
     The store is a server, whose errors have no common class: the API may be down, or refuse a value.
     """

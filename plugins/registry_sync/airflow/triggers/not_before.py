@@ -14,7 +14,7 @@ MAX_SLEEP_SECONDS = 60
 
 
 class NotBeforeTrigger(BaseTrigger):
-    """Fires at ``resume_at``.
+    """A trigger that fires at ``resume_at``.
 
     :param resume_at: ISO 8601 with an offset, such as ``2026-11-24T12:00:00+00:00``.
     :param ends_task: end the task with success then, instead of starting it on a worker again.

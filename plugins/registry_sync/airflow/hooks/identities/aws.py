@@ -100,7 +100,7 @@ def _read_role(fields: ExtraFields) -> AwsRole | None:
 
 
 def _read_addresses(fields: ExtraFields) -> Mapping[str, str]:
-    """The addresses of the services that we call. As for the provider's hook, STS has its own."""
+    """The addresses of the services that we call. STS has its own, as in the provider's hook."""
     everywhere, services = fields.text("endpoint_url"), fields.mapping("service_config")
     addresses = {"ecr": everywhere, "ecr-public": everywhere, "sts": None}
     addresses |= {

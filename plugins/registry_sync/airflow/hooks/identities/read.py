@@ -1,4 +1,4 @@
-"""The identity for a registry: of a Connection of a cloud, of a role, or of the worker."""
+"""The identity for a registry: from a Connection of a cloud, from a role, or of the worker."""
 
 from __future__ import annotations
 
