@@ -60,7 +60,7 @@ def require_own_script(request: Request) -> None:
 
 
 def _is_same_origin(request: Request) -> bool:
-    """Return whether a request has our own origin. Clients other than browsers send neither these headers nor a cookie."""
+    """Return whether a request has our own origin. Only browsers send these headers and the cookie."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:
         return site == "same-origin"
