@@ -1,1 +1,1 @@
-"""The only HTTP: one client per kind of registry behind one protocol."""
+"""The only HTTP to registries: one client per kind of registry behind one protocol."""

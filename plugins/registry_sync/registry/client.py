@@ -35,7 +35,7 @@ class ListedTag:
 
     ``is_image_time``: ``pushed_at`` is the push of the image. A tag that moved to an earlier image was pushed later.
     ``is_locked``: the registry refuses to overwrite the tag.
-    ``has_image``: set by who read that a tag named after a digest has an image, and not the list of its referrers.
+    ``has_image``: the reader of a tag that is named after a digest found an image there, not a list of referrers.
     """
 
     name: str
@@ -47,10 +47,10 @@ class ListedTag:
 
 
 MAX_TAGS = 250_000
-"""Limit of one repository."""
+"""Maximum number of tags of one repository."""
 
 MAX_REPOSITORIES = 100_000
-"""Limit of one namespace. Airflow maps at most a thousand tasks by default (``max_map_length``)."""
+"""Maximum number of repositories of one namespace. Airflow maps a thousand tasks by default (``max_map_length``)."""
 
 Entry = TypeVar("Entry")
 
@@ -110,7 +110,7 @@ class RegistryClient(Protocol):
     """One registry. Methods raise the classes of ``errors.py``; an error is never an empty result.
 
     ``lists_digests`` and ``lists_push_times``: :meth:`list_tags` returns them where the registry has them.
-    ``may_proxy``: reads may show what another registry holds, which :meth:`write_fault` then says.
+    ``may_proxy``: reads may return content of another registry; :meth:`write_fault` then reports it.
     ``deletes_tags_alone``: any registry of this kind deletes a tag and keeps its image. Others may refuse that.
     """
 
@@ -133,7 +133,7 @@ class RegistryClient(Protocol):
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The hosts, without ports, that requests to ``/v2`` have led to so far, such as a token service."""
+        """The hosts, without ports, that requests to ``/v2`` have met so far, such as a token service."""
 
     def ping(self) -> None:
         """Check that the registry responds and accepts our credentials."""
@@ -141,7 +141,7 @@ class RegistryClient(Protocol):
     def granted_actions(self, repository: Repository) -> frozenset[str] | None:
         """The actions that the registry grants to these credentials when asked for pull and push.
 
-        ``None`` where it does not tell them before a push. Nothing is created.
+        ``None`` where it does not report them before a push. Nothing is created.
 
         :raises DeniedError: when it refuses to grant any.
         """
@@ -161,7 +161,7 @@ class RegistryClient(Protocol):
         """
 
     def locked_tags(self, repository: Repository, tags: Collection[str]) -> frozenset[str]:
-        """The tags among ``tags`` that settings of the repository lock, where listings do not tell which are locked.
+        """The tags among ``tags`` that settings of the repository lock, where listings do not show locks.
 
         :raises DeniedError: when these credentials may not read the settings.
         """
@@ -169,7 +169,7 @@ class RegistryClient(Protocol):
     def head_manifest(self, repository: Repository, target: str | Digest, *, is_listed: bool = False) -> Digest | None:
         """The digest of a tag (or digest), or ``None`` when it does not exist.
 
-        A HEAD, which counts as no pull; one GET where that does not settle it.
+        Sends a HEAD, which does not count as a pull, and one GET where the HEAD is not enough.
 
         :param is_listed: the tag was just listed, so a 404 to the HEAD is not believed.
         """
@@ -232,7 +232,7 @@ class RegistryClient(Protocol):
         """Create a repository before the first push. Does nothing where a push creates it."""
 
     def notes(self, repository: Repository, *, is_changed: bool) -> tuple[str, ...]:
-        """Notes about a repository for its report, from what was read of it.
+        """Notes about a repository for its report, from earlier responses.
 
         :param is_changed: tags were published since then, so that there can be more to note.
         """
@@ -245,7 +245,7 @@ class RegistryClient(Protocol):
 
     @property
     def pull_note(self) -> str:
-        """Says that no pull limit is known of which pulls could be kept for machines; else empty."""
+        """A note that no pull limit is known, so that no pulls can be kept for machines; else empty."""
 
     def hold_pulls(self, repository: Repository, digest: Digest, count: int) -> AbstractContextManager[object]:
         """Reserve pulls of the registry's limit for a block in which skopeo reads ``count`` manifests.
@@ -255,7 +255,7 @@ class RegistryClient(Protocol):
         """
 
     def open_connections(self, count: int) -> None:
-        """Have ``count`` connections, opened in the background, for requests that will be sent at the same time."""
+        """Open connections in the background until there are ``count``, for requests at the same time."""
 
     def wait_for_pause(self) -> None:
         """Sleep while the registry's rate limit pauses this worker. For requests that skopeo will send."""

@@ -115,15 +115,15 @@ class DistributionClient:
 
     @property
     def pull_note(self) -> str:
-        """Nothing: the registry has no limit of pulls."""
+        """Empty: the registry has no pull limit."""
         return ""
 
     def hold_pulls(self, repository: Repository, digest: Digest, count: int) -> AbstractContextManager[object]:  # noqa: ARG002 - used by kinds with a pull limit
-        """Reserve nothing: the registry has no limit of pulls."""
+        """Reserve nothing: the registry has no pull limit."""
         return nullcontext()
 
     def open_connections(self, count: int) -> None:
-        """Have ``count`` connections, opened in the background."""
+        """Open connections in the background until there are ``count``."""
         self._transport.open_connections(count)
 
     def wait_for_pause(self) -> None:
@@ -185,7 +185,7 @@ class DistributionClient:
         return self._catalog("/v2/_catalog", namespace, f"write the repositories of {namespace!r} one by one")
 
     def _catalog(self, path: str, namespace: str, advice: str) -> Iterator[ListedRepository]:
-        """The names below ``namespace``. A rejected login, or a page that is denied after others, says nothing else."""
+        """The names below ``namespace``. A rejected login, or a later page that is denied, is an error of its own."""
         is_listed = False
         try:
             for name in self._names(path, "registry:catalog:*", "repositories"):
@@ -205,7 +205,7 @@ class DistributionClient:
             yield ListedTag(name=name)
 
     def locked_tags(self, repository: Repository, tags: Collection[str]) -> frozenset[str]:  # noqa: ARG002 - used by kinds with an API of their own
-        """The tags among ``tags`` that settings of the repository lock, where listings do not tell which are locked."""
+        """The tags among ``tags`` that settings of the repository lock, where listings do not show locks."""
         return frozenset()
 
     def head_manifest(self, repository: Repository, target: str | Digest, *, is_listed: bool = False) -> Digest | None:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class CredentialSource(Protocol):
-    """Credentials that are asked for each time they are needed, because they may end. Safe to use from many threads."""
+    """Credentials that are read again for each use, because they may expire. Safe to use from many threads."""
 
     @property
     def user(self) -> str:
@@ -19,7 +19,7 @@ class CredentialSource(Protocol):
     def current(self) -> Credentials:
         """Credentials that are valid now.
 
-        :raises RegistrySyncError: when none can be had; ``TemporaryError`` if a later call may work.
+        :raises RegistrySyncError: when there are none; ``TemporaryError`` if a later call may work.
         """
 
     def renew(self, rejected: Credentials) -> Credentials:
@@ -68,9 +68,9 @@ class Identity(Protocol):
     """An identity at a cloud, which issues credentials for registries."""
 
     def describe(self, endpoint: Endpoint, /) -> str:
-        """The identity as the cloud names it, such as the ARN of a role. The cloud of the registry is asked.
+        """The identity as the cloud names it, such as the ARN of a role. It is read from the cloud of the registry.
 
-        :raises RegistrySyncError: when it does not tell.
+        :raises RegistrySyncError: when the cloud does not return it.
         """
 
 

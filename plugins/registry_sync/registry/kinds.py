@@ -61,8 +61,8 @@ LISTS_PUSH_TIMES: frozenset[Kind] = frozenset(
 """Kinds that list push times. Rules about push times need a source of one of these kinds."""
 
 NAMES_TELL_ALL: frozenset[Kind] = frozenset({"distribution"})
-"""Kinds whose list of a namespace tells no more than the names: not which repositories are private. A repository that
-is not there has no tags, and is not a failure."""
+"""Kinds whose list of a namespace has names only, and does not show which repositories are private. A missing
+repository has no tags, and is not a failure."""
 
 UNKNOWN_PUSH_TIME_IS_OLD: frozenset[Kind] = frozenset({"docker_hub"})
 """Kinds where a tag without a push time is older than all others. Docker Hub has lost those of tags that were last

@@ -18,10 +18,10 @@ PAGE_SIZE = 1000
 """The largest page that most registries return. ECR and distribution refuse more."""
 
 _SMALLER_SIZES = (100, None)
-"""Asked for where a larger size is refused; ``None`` leaves the size to the registry."""
+"""Page sizes to request where a larger size is refused; ``None`` leaves the size to the registry."""
 
 _LARGER_SIZES = (10_000, 100_000)
-"""Asked for where a full page has no ``Link`` and ``last`` has no effect."""
+"""Page size to request where a full page has no ``Link`` and ``last`` has no effect."""
 
 _USUAL_LIMITS = frozenset({50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000})
 """Lengths at which registries cut a page, whatever ``n`` is."""
@@ -35,7 +35,7 @@ def list_names(get: Get, url: str, key: str, page_size: int = PAGE_SIZE) -> Iter
     :param url: of the listing, without a query.
     :param page_size: the largest page that the registry is known to return.
     :raises TemporaryError: for any other response, and for a listing that repeats itself.
-    :raises RefusedError: when the registry has more names than it can be made to list.
+    :raises RefusedError: when the registry has more names than it lists.
     """
     seen = set[str]()
     for size in (page_size, *_LARGER_SIZES):
@@ -61,7 +61,7 @@ def list_names(get: Get, url: str, key: str, page_size: int = PAGE_SIZE) -> Iter
 class _Listing:
     """One reading of a listing with pages of ``size`` names, or of one of ``smaller`` where that is refused.
 
-    :ivar is_cut: names may follow, and the registry cannot be asked for them.
+    :ivar is_cut: names may follow, and the registry has no way to list them.
     """
 
     def __init__(self, get: Get, url: str, key: str, size: int, smaller: Sequence[int | None]) -> None:

@@ -1,4 +1,4 @@
-"""The proxy through which a URL is reached: that of its registry, else that of the environment.
+"""The proxy for a URL: that of its registry, else that of the environment.
 
 ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy``, in either case, as curl and Go read them:
 https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config
@@ -18,8 +18,8 @@ from registry_sync.registry.endpoint import Endpoint, Proxy
 def proxy_of(url: str, own: Proxy | None = None) -> str:
     """The URL of the proxy for ``url``, with its login; empty for a direct connection.
 
-    :param own: the proxy of the registry that leads to ``url``. The environment, ``no_proxy`` included, then counts for
-        nothing.
+    :param own: the proxy of the registry that leads to ``url``. It replaces the whole environment, ``no_proxy``
+        included.
     """
     if own is None:
         return _proxy_of_environment(url)

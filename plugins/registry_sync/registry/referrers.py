@@ -1,4 +1,4 @@
-"""The referrers API of OCI 1.1. It is optional, and each digest is answered for itself.
+"""The referrers API of OCI 1.1. It is optional, and a response counts for one digest only.
 
 https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers
 """
@@ -51,7 +51,7 @@ _NO_API = frozenset({400, 404, 405, 406, 410, 501})
 
 
 def _get(transport: Transport, scope: str, url: str) -> Response:
-    """GET a page. Another host is asked once, without credentials, and only if the redirect leads to its own API."""
+    """GET a page. A redirect to another host is followed once, without credentials, and only to its referrers API."""
     response = transport.call("GET", url, scope=scope, is_optional=True)
     if response.status < 300:
         return response

@@ -1,4 +1,4 @@
-"""Secrets that were sent to a registry, removed from what it answers.
+"""Remove the secrets that were sent to a registry from its responses.
 
 Registries and the proxies before them quote the request in error pages: its Authorization header, a login that they
 could not read, or the address. Errors are printed by commands, and kept in reports.
@@ -30,7 +30,7 @@ MASK = "***"
 
 
 class SentSecrets:
-    """The secrets of one endpoint: those of its credentials, and all that were sent. Renewed ones are among them.
+    """The secrets of one endpoint: those of its credentials, and all that were sent, also renewed ones.
 
     Safe to use from many threads at once.
     """
@@ -78,7 +78,7 @@ class SentSecrets:
 def _forms(secret: str) -> Iterator[str]:
     """A secret as it is, in JSON, in HTML, in a URL, and in Base64, where it may also follow a user's name.
 
-    In JSON also as skopeo logs it, which quotes what it quotes.
+    JSON counts also as skopeo logs it, with quotes escaped twice.
     """
     yield secret
     for is_ascii in (True, False):

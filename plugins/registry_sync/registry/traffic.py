@@ -21,8 +21,8 @@ class Traffic:
     :ivar manifests: manifests that GET requests returned.
     :ivar pulls: manifests of a registry with a pull limit, Docker Hub, that were read by us and by skopeo. The limit
         counts them, and no HEAD.
-    :ivar waits: how often a rate limit held something back: a pause after a 429, or ``requests_per_second``.
-    :ivar wait_seconds: for how long, added up over threads that waited at the same time.
+    :ivar waits: number of waits for a rate limit: a pause after a 429, or ``requests_per_second``.
+    :ivar wait_seconds: time of these waits, summed over threads that waited at the same time.
     """
 
     requests: int = 0

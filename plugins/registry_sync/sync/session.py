@@ -69,7 +69,7 @@ class Session:
         return min(most, max(requests, 1)) if self.are_far else 1
 
     def open_connections(self, count: int) -> None:
-        """Have ``count`` connections to each registry, opened in the background, at most as many as both allow."""
+        """Open connections to each registry in the background until there are ``count``, or as many as both allow."""
         count = min(count, self.route.source.max_connections, self.route.destination.max_connections)
         self.source.open_connections(count)
         self.destination.open_connections(count)

@@ -38,8 +38,8 @@ _TOO_LARGE = frozenset({411, 413, 501})
 class BlobCopy:
     """The copy of one blob. For one thread.
 
-    :ivar check: called between chunks; what it raises ends the copy.
-    :ivar is_present: asks whether the destination has the blob, before it is sent once more from its first byte.
+    :ivar check: called between chunks; an exception ends the copy.
+    :ivar is_present: returns whether the destination has the blob, before it is sent again from its first byte.
     :ivar sent_bytes: bytes sent so far, also those that were sent again.
     """
 
@@ -60,8 +60,8 @@ class BlobCopy:
     def run(self, upload: Upload) -> int:
         """Send the blob into an upload that was begun. Returns the bytes sent. A failed upload is cancelled.
 
-        After :data:`CHUNK_BYTES` that the registry has kept, failures are counted from the first again. It is begun
-        at its first byte :data:`ATTEMPTS` times at the most.
+        After :data:`CHUNK_BYTES` that the registry has kept, failures are counted from the first again. The blob is
+        begun at its first byte at most :data:`ATTEMPTS` times.
 
         :raises NotFound: when the source does not have the blob.
         :raises DamagedContent: when the source's bytes do not match the digest. The destination then has nothing new.
@@ -81,7 +81,7 @@ class BlobCopy:
             upload = self._go_on(*found) if found else self._begin_again(upload)
 
     def _send(self, upload: Upload) -> None:
-        """Send what is left of the blob. The source is asked before the upload begins to send."""
+        """Send the rest of the blob. The source is read before the upload begins to send."""
         self._offset = self._start
         if self.blob.size_bytes < LARGE_BYTES:
             with closing(self._chunks()) as chunks:
@@ -95,7 +95,7 @@ class BlobCopy:
             )
 
     def _chunks(self) -> Generator[bytes, None, None]:
-        """The bytes that are left. Nothing is read where the registry has them all."""
+        """The rest of the bytes. Nothing is read where the registry has them all."""
         if self._start < self.blob.size_bytes:
             yield from self.reader.chunks(self._start)
 

@@ -1,4 +1,4 @@
-"""Blobs of any size: read as a stream, verified on the way, and read on where the registry broke off.
+"""Read blobs of any size as a stream: verified on the way, and continued where the registry broke off.
 
 No blob is held in memory. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-blobs
 """
@@ -30,7 +30,7 @@ IDENTITY = {"Accept-Encoding": "identity"}
 _CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d+)-\d+/", re.ASCII | re.IGNORECASE)
 
 _STEP_BYTES = 8 * 1024 * 1024
-"""After so many bytes, attempts are counted from the first again, and the state of the hash is kept for a resume."""
+"""Bytes after which attempts are counted from the first again, and the state of the hash is kept for a resume."""
 
 
 class BlobReader:
@@ -63,7 +63,7 @@ class BlobReader:
         return self._transport.slots
 
     def chunks(self, start: int = 0) -> Iterator[bytes]:
-        """The bytes from ``start`` on. The last chunk is given only when the digest and the size of all are right.
+        """The bytes from ``start`` on. The last chunk is yielded only when digest and size of the whole blob are right.
 
         A receiver that needs all bytes therefore never gets a damaged blob.
 

@@ -1,4 +1,4 @@
-"""Advice about damaged bytes that a registry keeps: what removes them, in which order, for each kind of registry.
+"""Advice about damaged bytes that a registry keeps: the steps that remove them, for each kind of registry.
 
 Registries store a blob under its digest, and most of them drop an upload of a digest that they have already. A damaged
 blob then stays, whatever is deleted, until the registry's own garbage collection removes its bytes.

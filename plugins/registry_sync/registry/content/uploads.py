@@ -32,7 +32,7 @@ from registry_sync.registry.wire.urls import join_url, shown_url
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 16 * 1024 * 1024
-"""Length of the parts that a blob is sent in where a registry, or a proxy in front of it, does not take it whole."""
+"""Length of the parts of a blob where a registry, or a proxy in front of it, does not accept it in one request."""
 
 _BINARY = {"Content-Type": "application/octet-stream"}
 
@@ -80,7 +80,7 @@ class Uploads:
             ) from error
 
     def mount(self, blob: Descriptor, source: str) -> Upload | None:
-        """Take a blob over from a repository of the registry; ``None`` when that was done, else an upload was begun.
+        """Mount a blob from a repository of the registry; ``None`` when that was done, else an upload was begun.
 
         :param source: a repository that may have the blob. The name of the upload's own repository asks whether it has
             the blob itself.
@@ -165,7 +165,7 @@ class Uploads:
         return Upload(location=location, chunk_bytes=upload.chunk_bytes), stored
 
     def cancel(self, upload: Upload) -> None:
-        """Cancel an upload, best effort: the registry removes abandoned uploads by itself some day."""
+        """Try to cancel an upload. The registry removes abandoned uploads by itself some day."""
         try:
             self._transport.call_once("DELETE", upload.location, headers={}, body=None, scope=self._scope)
         except RegistrySyncError as error:
@@ -202,7 +202,7 @@ def _explain(error: NotFound | RefusedError) -> RegistrySyncError:
 
 
 def _chunk_bytes(response: Response, blob: Descriptor) -> int | None:
-    """The length of parts for a registry that has a rule about it.
+    """The length of parts for a registry with a minimum length.
 
     https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-a-blob-in-chunks
     """

@@ -1,1 +1,1 @@
-"""Identities at clouds, and the short-lived credentials for registries that they are given. The only users of SDKs."""
+"""Identities at clouds, and their short-lived credentials for registries, by the SDKs of the clouds."""

@@ -1,4 +1,4 @@
-"""Answers of clouds that their SDKs cannot read, or that do not come, and the time limits for both.
+"""Unreadable and missing answers of clouds, and the time limits of calls.
 
 The SDKs raise Python's own errors for answers that they cannot read, and have time limits of minutes.
 """
@@ -33,7 +33,7 @@ def read_answer(cloud: str, action: str, origin: str) -> Iterator[None]:
 
 
 def unusable_answer(cloud: str, action: str, origin: str) -> TemporaryError:
-    """The error of an answer without what it should have. The answer is not quoted: it may have a token."""
+    """The error of an answer without the expected fields. It is not quoted, because it may have a token."""
     return TemporaryError(
         f"{cloud} answered {action} of {origin} with something else; does a proxy answer in its place?"
     )

@@ -78,7 +78,7 @@ class AwsIdentity:
             return session.client(service, **self._client_options(service, region, options))
 
     def forget_sessions(self) -> None:
-        """Read the credentials anew for the next client, because AWS takes the present ones for expired."""
+        """Read the credentials again for the next client, because AWS rejects the present ones as expired."""
         with self._lock:
             self._sessions.clear()
 
@@ -93,7 +93,7 @@ class AwsIdentity:
         return self._log_in_private(endpoint, host) if host else self._log_in_public(endpoint)
 
     def describe(self, endpoint: Endpoint) -> str:
-        """The ARN of the user or role. STS tells it to everybody, without a permission."""
+        """The ARN of the user or role. STS returns it without any permission."""
         host = parse_ecr_host(endpoint.host)
         client = self.client("sts", host.region if host else PUBLIC_REGION)
         with decoded_errors("sts:GetCallerIdentity", self.origin):

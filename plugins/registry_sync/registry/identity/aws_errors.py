@@ -19,7 +19,7 @@ PLACES = (
     "the environment (AWS_ACCESS_KEY_ID, or AWS_ROLE_ARN with AWS_WEB_IDENTITY_TOKEN_FILE), the shared config and "
     "credentials files, the container's credentials (AWS_CONTAINER_CREDENTIALS_FULL_URI)"
 )
-"""Where boto3 looks. https://docs.aws.amazon.com/boto3/latest/guide/credentials.html"""
+"""The places in which boto3 looks. https://docs.aws.amazon.com/boto3/latest/guide/credentials.html"""
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def decoded_errors(action: str, origin: str) -> Iterator[None]:
 
 @contextmanager
 def decoded_settings(service: str, origin: str) -> Iterator[None]:
-    """Raise errors of the SDK about settings as our own: it checks few of them, and each in its own way.
+    """Raise errors of the SDK about settings as our own. The SDK raises another class for each.
 
     :raises ConfigurationError: when a client cannot be made with these settings.
     """

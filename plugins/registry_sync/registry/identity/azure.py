@@ -48,7 +48,7 @@ METADATA_LIMITS: dict[str, Any] = {"connection_timeout": 2, "read_timeout": 5, "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _AzureCloud:
-    """The place where an Azure cloud issues tokens, and their scope; for registries alone at the public cloud."""
+    """The authority and the scope of tokens of an Azure cloud. At the public cloud the scope is for registries only."""
 
     authority: str
     scope: str
@@ -122,7 +122,7 @@ class AzureIdentity:
                 return str(self._found[cloud.scope].get_token(cloud.scope).token)
 
     def _open(self, cloud: _AzureCloud) -> Any:
-        """A credential of the SDK. One that is configured is used alone, so that its error is the one that is shown."""
+        """A credential of the SDK. A configured one is used alone, so that its error is shown."""
         from azure import identity
 
         options: dict[str, Any] = {"authority": os.environ.get("AZURE_AUTHORITY_HOST") or cloud.authority, **SDK_LIMITS}
@@ -134,7 +134,8 @@ class AzureIdentity:
         if os.environ.get("AZURE_FEDERATED_TOKEN_FILE"):
             return identity.WorkloadIdentityCredential(tenant_id=self.tenant_id, client_id=self.client_id, **options)
         client_id = self.client_id or os.environ.get("AZURE_CLIENT_ID")
-        # By the option the SDK looks within a second if there is a metadata server. Else it takes half a minute.
+        # With this option the SDK finds out within a second if there is a metadata server. Otherwise it takes half a
+        # minute.
         return identity.ManagedIdentityCredential(client_id=client_id, _enable_imds_probe=True, **METADATA_LIMITS)
 
     @contextmanager
@@ -177,7 +178,7 @@ class AzureIdentity:
 
 
 def _exchange(token: str, endpoint: Endpoint, origin: str) -> Credentials:
-    """Exchange a token of Entra ID for the registry's own refresh token. It is sent to the registry alone.
+    """Exchange a token of Entra ID for the registry's own refresh token. It is sent to the registry only.
 
     :raises LoginRejected: when the identity has no role at the registry.
     :raises TemporaryError: for an outage, and for a rate limit of the exchange.

@@ -14,7 +14,7 @@ from registry_sync.registry.identity.renewal import RenewedCredentials
 
 
 class CloudIdentity(Protocol):
-    """An identity of one cloud. It asks its cloud by the SDK of that cloud, and nobody before the first call.
+    """An identity of one cloud. It calls the cloud by its SDK, and sends nothing before the first call.
 
     :ivar origin: the place that the identity is written in, such as ``Connection 'my_aws'``, for messages.
     """
@@ -39,7 +39,7 @@ class CloudIdentity(Protocol):
 def with_identity(endpoint: Endpoint, identity: CloudIdentity, mask: Callable[[str], None]) -> Endpoint:
     """The endpoint with an identity, whose credentials are fetched when they are needed.
 
-    :param mask: is told each new secret.
+    :param mask: called with each new secret.
     :raises ConfigurationError: for a registry of another cloud, or without TLS. Nothing is sent to it then.
     """
     cloud, ours = cloud_of(endpoint.host), TITLES[identity.cloud]

@@ -39,13 +39,13 @@ SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _OF_AWS = "urn:ietf:params:aws:token-type:aws4_request"
 
 _TIMEOUTS = ("ConnectTimeout", "ReadTimeout")
-"""Errors of the library ``requests``, by which the SDK asks."""
+"""Errors of the library ``requests``, which the SDK uses."""
 
 PLACES = (
     "GOOGLE_APPLICATION_CREDENTIALS, the login of gcloud (application_default_credentials.json), and the metadata "
     "server (GCE_METADATA_HOST, by default metadata.google.internal)"
 )
-"""Where the SDK looks."""
+"""The places in which the SDK looks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class GoogleIdentity:
             raise unusable_answer("Google", action, self.origin)
 
     def _credentials(self) -> Any:
-        """Credentials of the SDK. Where the environment has them is looked for once."""
+        """Credentials of the SDK. The environment is searched once."""
         if "credentials" not in self._found:
             self._found["credentials"] = self._find()
         return self._found["credentials"]

@@ -26,7 +26,7 @@ SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 """Pauses after failed renewals. They double with each failure in a row."""
 
 REJECTION_SECONDS = 60.0
-"""Time between renewals because of a rejection. A registry that denies a right rejects new credentials as well."""
+"""Minimum time between renewals after rejections. A registry that denies a right rejects new credentials as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class RenewedCredentials:
 
     :param user: names the identity in messages.
     :param fetch: returns new credentials, or raises a RegistrySyncError.
-    :param mask: is told each new secret, before anything is logged or sent.
+    :param mask: called with each new secret, before anything is logged or sent.
     """
 
     def __init__(self, user: str, fetch: Callable[[], Credentials], mask: Callable[[str], None]) -> None:
@@ -67,8 +67,8 @@ class RenewedCredentials:
     def current(self) -> Credentials:
         """The present credentials, or new ones when those end soon.
 
-        :raises RegistrySyncError: when there are none that are valid, and no new ones. Further calls raise it without
-            asking, until a pause is over.
+        :raises RegistrySyncError: when there are none that are valid, and no new ones. Further calls raise it without a
+            request, until a pause is over.
         """
         held = self._held
         if held and time.monotonic() < held.renew_at:
@@ -120,7 +120,7 @@ class RenewedCredentials:
 
 
 def _hold(credentials: Credentials) -> _Held:
-    """Credentials with their times. Of an end that our clock takes for past, only a rejection tells the truth."""
+    """Credentials with their times. An end in the past may be a wrong clock, so only a rejection ends them."""
     seconds, now = DEFAULT_SECONDS, time.monotonic()
     if credentials.expires_at:
         seconds = (credentials.expires_at - datetime.now(UTC)).total_seconds()

@@ -65,7 +65,7 @@ class DockerHubClient(VendorApiClient):
 
     @property
     def pull_note(self) -> str:
-        """Says that no pull limit is known of which pulls could be kept for machines; else empty."""
+        """A note that no pull limit is known, so that no pulls can be kept for machines; else empty."""
         return self._budget.unknown_note if self._budget else ""
 
     @contextmanager

@@ -174,7 +174,7 @@ class GhcrClient(VendorApiClient):
             yield from (item for item in next(again).items("name") if item["name"] not in seen)
 
     def delete_tag(self, repository: Repository, tag: str) -> None:
-        """Refuse: GitHub deletes images with all their tags, and tags are deleted in no other way.
+        """Refuse, because GitHub deletes images only with all their tags.
 
         :raises RefusedError: always.
         """

@@ -14,7 +14,7 @@ from registry_sync.registry.distribution import DistributionClient
 class NexusClient(DistributionClient):
     """A :class:`~registry_sync.registry.client.RegistryClient` for self-hosted Nexus.
 
-    What is special is handled for every registry, because others do the same:
+    Its peculiarities are handled for every registry, because others have them too:
 
     - Full pages of names have no ``Link``: https://github.com/sonatype/nexus-public/issues/209.
     - A ``Link`` has the address of the connector behind a proxy: https://github.com/sonatype/nexus-public/issues/1011.

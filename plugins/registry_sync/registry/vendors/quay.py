@@ -75,7 +75,7 @@ class QuayClient(VendorApiClient):
             self._ping_api()
 
     def granted_actions(self, repository: Repository) -> None:
-        """Not asked for: Quay creates a repository when a token for pushing to it is requested."""
+        """``None``: Quay creates a repository when a token for pushing to it is requested."""
 
     def _ping_api(self) -> None:
         try:

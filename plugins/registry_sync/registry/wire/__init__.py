@@ -1,1 +1,1 @@
-"""The wire to one host: one exchange, authentication, redirects, retries, paging, rate limits, errors."""
+"""HTTP to one registry: exchanges, authentication, redirects, retries, paging, rate limits, errors."""

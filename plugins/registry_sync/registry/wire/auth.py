@@ -93,7 +93,7 @@ class Authenticator(Protocol):
         """The Authorization header for ``scope``; ``None`` for an anonymous request."""
 
     def learn(self, challenges: Sequence[str], scope: str, /, *, sent: str | None) -> str | None:
-        """Process the ``WWW-Authenticate`` lines of a 401, the response to the Authorization ``sent``.
+        """Read the ``WWW-Authenticate`` lines of a 401, the response to the Authorization ``sent``.
 
         Returns the header with which the request is sent once more; ``None`` when no other can be tried.
         """

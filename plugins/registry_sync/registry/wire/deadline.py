@@ -26,7 +26,7 @@ _seconds: ContextVar[float | None] = ContextVar("seconds", default=None)
 
 
 class Within:
-    """Gives a variable a value within a block. Each request needs one, and a generator would cost more."""
+    """A context manager that gives a variable a value. Each request needs one, and a generator would cost more."""
 
     def __init__(self, variable: ContextVar[float | None], seconds: float) -> None:
         self._variable, self._seconds = variable, seconds

@@ -94,7 +94,7 @@ class PlainPool:
 
 
 def _take_empty_place(queue: Any) -> bool:
-    """Take one of the places of a pool that have no connection yet. Its queue has ``None`` for each."""
+    """Take an empty place of a pool. Its queue has ``None`` for each place without a connection."""
     with queue.mutex:
         is_found = None in queue.queue
         if is_found:
@@ -104,7 +104,7 @@ def _take_empty_place(queue: Any) -> bool:
 
 @contextmanager
 def _closed_after_errors(pool: Any, connection: http.client.HTTPConnection) -> Iterator[None]:
-    """Give a connection up after an error, which is raised as urllib3 raises it."""
+    """Close a connection after an error, and raise the error as urllib3 does."""
     try:
         yield
     except BaseException as error:

@@ -30,7 +30,7 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE
 def decode_proxy_error(
     error: ProxyError, url: str, proxy: str, redact: Callable[[str], str] = str
 ) -> RegistrySyncError:
-    """Map a failure before a connection through the proxy stands.
+    """Map a failure before the connection through the proxy is established.
 
     :param proxy: its URL, whose login is not shown.
     :param redact: masks the secrets of a text that the proxy sent.

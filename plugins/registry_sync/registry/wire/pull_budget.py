@@ -113,7 +113,7 @@ class PullBudget:
             self._settle(name, count, held.reported, began)
 
     def _reserve(self, count: int, ask: Callable[[], Mapping[str, str] | None]) -> str:
-        """Reserve pulls, and return the name under which they are held. What others know too little of is asked for."""
+        """Reserve pulls, and return the name under which they are held. An unknown or old limit is requested first."""
         is_asked = not self._state.read().is_fresh(time.monotonic())
         if is_asked:
             self._ask(ask)
@@ -160,7 +160,7 @@ class PullBudget:
     def _settle(self, name: str, count: int, headers: Mapping[str, str] | None, sent_at: float) -> None:
         """End a reservation. Its pulls are taken as used, unless a response of our own says how many are left.
 
-        One without a limit ends none that is known: only the request that asks for the limit does.
+        A response without a limit does not end a known limit: only the request for the limit does.
         """
         reported = parse_pull_limit(headers) if headers is not None else None
 
@@ -196,7 +196,7 @@ class Held:
 
 
 def _with_report(state: BudgetState, reported: PullLimit | None, sent_at: float) -> BudgetState:
-    """The state after a response. One to a request that was sent before the last change does not raise the number."""
+    """The state after a response. A response to a request from before the last change does not raise the number."""
     now = time.monotonic()
     if reported is None:
         return replace(state, known=None, read_at=now)

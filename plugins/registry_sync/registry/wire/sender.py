@@ -1,4 +1,4 @@
-"""Single requests to one origin: authentication and redirects. What failed is not sent again.
+"""Single requests to one origin: authentication and redirects. Failed requests are not repeated.
 
 Invariants: a redirect to another host carries no Authorization; tokens are fetched without following redirects.
 """
@@ -144,7 +144,7 @@ class Sender:
         return response
 
     def decode(self, response: Response, request: Request) -> RegistrySyncError:
-        """The error of a response. What another host answers after a redirect is not the registry's rate limit."""
+        """The error of a response. A rate limit of another host, after a redirect, is not the registry's."""
         error = decode_error(response, request.method)
         return error if self.is_own(response.url) or not isinstance(error, RateLimited) else TemporaryError(str(error))
 
@@ -195,5 +195,5 @@ def _kind_hint(token_url: str) -> str:
 
 
 def login_of(endpoint: Endpoint) -> str:
-    """The user that we are at a registry, for messages."""
+    """Our user at a registry, for messages."""
     return endpoint.credentials.user if endpoint.credentials else "an anonymous user"

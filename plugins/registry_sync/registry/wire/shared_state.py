@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class SharedState(Generic[S]):
-    """The state ``name``; of this process only without a usable shared directory, or on a full disk.
+    """The state ``name``. Without a usable shared directory, or on a full disk, it is this process's own.
 
     :param name: of the file; empty for a state of this object only.
     :param new: the state without a file.
@@ -51,13 +51,13 @@ class SharedState(Generic[S]):
             return self._own
 
     def update(self, change: Callable[[S], tuple[S, T]]) -> T:
-        """Replace the state by what ``change`` makes of it, and return its second value. Nobody sleeps meanwhile."""
+        """Replace the state by the first value of ``change``, and return the second. Nothing sleeps meanwhile."""
         with self._lock:
             if self._file:
                 try:
                     return self._update_file(self._file, change)
                 except OSError:
-                    self._file = None  # a file that cannot be written, or is gone, holds nothing
+                    self._file = None  # a file that cannot be written, or was deleted, has no state
             self._own, result = change(self._own)
             return result
 

@@ -124,7 +124,7 @@ class Transport:
         self._exchange.abort()
 
     def open_connections(self, count: int) -> None:
-        """Have ``count`` connections, opened in the background, for requests that will be sent at the same time."""
+        """Open connections in the background until there are ``count``, for requests at the same time."""
         for _ in range(min(count, self._max_connections) - self._exchange.connections(self.base_url)):
             threading.Thread(target=self._open_connection, daemon=True, name="registry_sync").start()
 
@@ -249,7 +249,7 @@ class Transport:
                 stream.close()
 
     def back_off(self, attempt: int) -> None:
-        """Wait before another attempt of what is not retried here. :param attempt: number of attempts so far."""
+        """Wait before another attempt of a request without retries. :param attempt: number of attempts so far."""
         time.sleep(_backoff_seconds(attempt))
 
     def pages(
@@ -333,7 +333,7 @@ class Transport:
 
 
 def _wait_after_response(response: Response, attempt: int) -> float | None:
-    """Seconds to wait before a retry: the requested delay, else the back-off. ``None`` for errors that stay."""
+    """Seconds to wait before a retry: the requested delay, else the back-off. ``None`` for permanent errors."""
     if not is_rate_limited(response) and response.status not in TRANSIENT_STATUSES:
         return None
     return requested_delay(response, datetime.now(UTC)) or _backoff_seconds(attempt)

@@ -66,7 +66,7 @@ def origin_of(url: str) -> tuple[str, str, int | None]:
 
 @lru_cache(maxsize=256)
 def _origin(url: str) -> tuple[str, str, int | None]:
-    """The origin of a URL without its path. Splitting each URL anew took a tenth of the CPU of a copy."""
+    """The origin of a URL without its path. Splitting each URL again took a tenth of the CPU of a copy."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 

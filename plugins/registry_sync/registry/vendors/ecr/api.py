@@ -1,4 +1,4 @@
-"""Calls of Amazon ECR's API: made and signed by the AWS SDK, and sent by our own wire.
+"""Calls of Amazon ECR's API: made and signed by the AWS SDK, and sent by our own transport.
 
 The SDK's event ``before-send`` hands each signed request over. Proxies, certificates, timeouts, rate limits, counting
 and the end of a task are thus the same as for ``/v2``. The SDK is imported at the first call.
