@@ -17,6 +17,7 @@ from registry_sync.config.node_pools import check_image
 from registry_sync.config.reading.yaml_source import Document, Place
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository, parse_host, without_default_port
+from registry_sync.registry.same_registry import same_registry
 from registry_sync.text import quoted
 
 MAX_LIST_BYTES = 2_000_000
@@ -81,7 +82,7 @@ class _Expander:
         pins: dict[str, dict[str, str]] = defaultdict(dict)
         repositories = {image: Repository.parse(split_image(image)[0]) for image in images}
         for image, repository in repositories.items():
-            if without_default_port(repository.host, tls=tls) == host:
+            if same_registry(without_default_port(repository.host, tls=tls), host):
                 _add_tag(pins[repository.name], image, images[image])
         if not pins and host:
             others = ", ".join(sorted({repository.host for repository in repositories.values()}))

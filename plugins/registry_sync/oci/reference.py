@@ -15,7 +15,8 @@ from registry_sync.errors import ConfigurationError
 
 DOCKER_HUB = "docker.io"
 
-_DOCKER_HUB_ALIASES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+"""All hosts of Docker Hub's registry."""
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 
@@ -57,7 +58,7 @@ def parse_host(text: str) -> str:
     if not _is_host(host):
         problem = "has neither a dot nor a port, so image names with it would mean Docker Hub"
         raise ConfigurationError(f"{text!r} {problem}; write the port too, such as {f'{text}:443'!r}")
-    return DOCKER_HUB if host in _DOCKER_HUB_ALIASES else host
+    return DOCKER_HUB if host in DOCKER_HUB_HOSTS else host
 
 
 def without_default_port(host: str, *, tls: bool) -> str:

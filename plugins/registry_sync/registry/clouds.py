@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from registry_sync.registry.ecr_host import parse_ecr_host
-from registry_sync.registry.kinds import ECR_PUBLIC, infer_kind
+from registry_sync.registry.kinds import ECR_PUBLIC_HOSTS, infer_kind
 
 Cloud = Literal["aws", "google", "azure"]
 
@@ -24,7 +24,7 @@ def cloud_of(host: str) -> Cloud | None:
     >>> cloud_of("gsoci.azurecr.io"), cloud_of("europe-docker.pkg.dev"), cloud_of("quay.io")
     ('azure', 'google', None)
     """
-    return "aws" if host == ECR_PUBLIC or parse_ecr_host(host) else _CLOUDS.get(infer_kind(host))
+    return "aws" if host in ECR_PUBLIC_HOSTS or parse_ecr_host(host) else _CLOUDS.get(infer_kind(host))
 
 
 def incomplete_host(host: str) -> str:

@@ -29,8 +29,8 @@ Kind = Literal[
 HOSTS: tuple[tuple[Kind, str], ...] = (
     ("quay", r"quay\.io"),
     ("docker_hub", r"docker\.io"),
-    ("acr", r"[a-z0-9-]+(\.[a-z0-9-]+)?\.azurecr\.(io|cn|us)"),
-    ("aliyun", r"registry(-[a-z]+)?\.[a-z0-9-]+\.aliyuncs\.com"),
+    ("acr", r"[a-z0-9-]+(\.[a-z0-9-]+(\.geo)?)?\.azurecr\.(io|cn|us)"),
+    ("aliyun", r"registry(-[a-z]+)*\.[a-z0-9-]+\.aliyuncs\.com"),
     ("aliyun", r"[a-z0-9-]+-registry(-[a-z]+)?\.[a-z0-9-]+\.cr\.aliyuncs\.com"),
     ("aliyun", r"[a-z0-9-]+\.[a-z0-9-]+\.personal\.cr\.aliyuncs\.com"),
     ("google", r"([a-z0-9-]+\.)?gcr\.io"),
@@ -45,6 +45,9 @@ HOSTS: tuple[tuple[Kind, str], ...] = (
 
 ECR_PUBLIC = "public.ecr.aws"
 """Host of ECR's public registry."""
+
+ECR_PUBLIC_HOSTS = frozenset({ECR_PUBLIC, "ecr-public.aws.com"})
+"""The same, with the host that answers IPv6 too."""
 
 OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor", "ghcr", "ecr", "gitlab", "artifactory"})
 """Kinds that support ``api_url``: their API may be at another address than the registry."""
@@ -222,7 +225,7 @@ def name_fault(kind: str, name: str) -> str:
     return ""
 
 
-_OTHER_REGISTRIES = frozenset({"mcr.microsoft.com", ECR_PUBLIC, "registry.k8s.io"})
+_OTHER_REGISTRIES = ECR_PUBLIC_HOSTS | {"mcr.microsoft.com", "registry.k8s.io"}
 """Hosts of services without a kind of their own, as far as images' names often begin with them."""
 
 

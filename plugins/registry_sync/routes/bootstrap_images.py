@@ -27,12 +27,12 @@ def place_images(file: MirrorsFile) -> MirrorsFile:
 def _place(file: MirrorsFile, pool: NodePool) -> NodePool:
     if not pool.named_images or pool.registry not in file.registries:
         return pool
-    names, host = NameMap(file, pool), file.registries[pool.registry].host
+    names = NameMap(file, pool)
     tags: dict[str, dict[tuple[str, Digest | None], None]] = defaultdict(dict)
     unplaced: list[NamedImage] = []
     for image in pool.named_images:
         repository = names.parse(image.name)
-        found = repository if repository.host == host else getattr(names.find(repository), "repository", None)
+        found = getattr(names.find(repository), "repository", None)
         if found is None or not image.tag:
             unplaced.append(replace(image, name=str(repository)))
         else:

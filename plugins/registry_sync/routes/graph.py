@@ -18,6 +18,7 @@ from registry_sync.config.registry import Registry
 from registry_sync.config.rules import NamespaceRule, RepositoryRule
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
+from registry_sync.registry.same_registry import name_at, repository_key, same_registry, same_repository
 from registry_sync.routes.route import Route, route_of
 from registry_sync.tags.name_forms import (
     ANY_TEXT,
@@ -99,11 +100,11 @@ class NamespaceRoutes:
     def may_write(self, other: Route) -> bool:
         """True if the rule may find a repository that goes to the destination of ``other`` too."""
         repository = other.destination_repository
-        if repository.host != self.destination.host:
+        if (name := name_at(repository, self.destination.host)) is None:
             return False
-        sources = (other.source_repository.name, *self._possible_sources(repository.name))
+        sources = (other.source_repository.name, *self._possible_sources(name))
         routes = map(self.route_by_rule, sources)
-        return any(route.destination_repository == repository for route in routes if route)
+        return any(route.destination_repository.name == name for route in routes if route)
 
     def meets(self, other: NamespaceRoutes) -> bool:
         """True if both rules would write the same repository: an example shows it."""
@@ -112,7 +113,7 @@ class NamespaceRoutes:
         pairs = (
             (self.route_by_rule(name), other.route_by_rule(name)) for name in (*self.examples(), *other.examples())
         )
-        return any(one and two and one.destination_repository == two.destination_repository for one, two in pairs)
+        return any(one and two and _write_the_same(one, two) for one, two in pairs)
 
     def may_meet(self, other: NamespaceRoutes) -> bool:
         """True unless the patterns of both rules rule out that they write the same repository."""
@@ -151,7 +152,7 @@ class NamespaceRoutes:
         for name in (f"{self.rule.namespace}/{_SAMPLE}", *self.examples()):
             with suppress(ConfigurationError):  # no valid name at the destination, which is reported elsewhere
                 routes.append(self.make_route(name))
-        return any(route.source_repository == route.destination_repository for route in routes)
+        return any(same_repository(route.source_repository, route.destination_repository) for route in routes)
 
     def copied_forms(self, forms: Forms) -> Iterator[Forms]:
         """The forms at the destination of repositories that have all of ``forms`` at the source.
@@ -191,13 +192,13 @@ class NamespaceRoutes:
     def _is_beside(self, other: NamespaceRoutes) -> bool:
         """True if both rules have one destination, and one namespace is the other or within it."""
         outer, inner = sorted((f"{self.rule.namespace}/", f"{other.rule.namespace}/"), key=len)
-        return self.destination.host == other.destination.host and inner.startswith(outer)
+        return same_registry(self.destination.host, other.destination.host) and inner.startswith(outer)
 
     def _names_alike(self, other: NamespaceRoutes) -> bool:
         """True if both rules would give one repository of both namespaces the same name at the destination."""
         sample = f"{max(self.rule.namespace, other.rule.namespace, key=len)}/{_SAMPLE}"
         try:
-            return self.make_route(sample).destination_repository == other.make_route(sample).destination_repository
+            return _write_the_same(self.make_route(sample), other.make_route(sample))
         except ConfigurationError:  # no valid name at the destination, which is reported elsewhere
             return False
 
@@ -240,6 +241,10 @@ def _common_start(first: str, second: str) -> str:
     return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
 
 
+def _write_the_same(one: Route, two: Route) -> bool:
+    return same_repository(one.destination_repository, two.destination_repository)
+
+
 def _finds(rule: NamespaceRule, name: str) -> bool:
     return name.startswith(f"{rule.namespace}/") and rule.chooses(name)
 
@@ -249,7 +254,7 @@ class RouteMap:
     """All routes of a mirrors file. Mirrors that use an unknown registry are excluded.
 
     ``listed``: the routes of repositories that are listed by name, in the order of the file.
-    ``by_source``, ``by_destination``: the same, by either repository.
+    ``by_source``, ``by_destination``: the same, by :func:`repository_key` of either repository.
     ``namespaces``: the routes that namespace rules may give.
     ``unnamed``: rules for one repository that get no valid name at a destination.
     """
@@ -287,23 +292,26 @@ class RouteMap:
         return (route for route in routes if not tags or not all(why_not(route, tag) for tag in tags))
 
     def _all_into(self, repository: Repository) -> Iterator[Route]:
-        yield from (entry.route for entry in self.by_destination.get(repository, ()))
+        yield from (entry.route for entry in self.by_destination.get(repository_key(repository), ()))
         for namespace in self.namespaces:
-            if namespace.destination.host == repository.host and (route := namespace.route_into(repository.name)):
+            name = name_at(repository, namespace.destination.host)
+            if name and (route := namespace.route_into(name)):
                 yield route
 
     def out_of(self, repository: Repository) -> Iterator[Route]:
         """The routes that read ``repository``."""
-        yield from (entry.route for entry in self.by_source.get(repository, ()))
+        yield from (entry.route for entry in self.by_source.get(repository_key(repository), ()))
         for namespace in self.namespaces:
-            if namespace.source.host == repository.host and (route := namespace.route(repository.name)):
+            name = name_at(repository, namespace.source.host)
+            if name and (route := namespace.route(name)):
                 yield route
 
     def possible_routes(self, repository: Repository) -> Iterator[PlacedRoute]:
         """The routes that may read ``repository``, of each rule as if it stood alone in its mirror."""
-        yield from self.by_source.get(repository, ())
+        yield from self.by_source.get(repository_key(repository), ())
         for namespace in self.namespaces:
-            if namespace.source.host == repository.host and (route := namespace.route_by_rule(repository.name)):
+            name = name_at(repository, namespace.source.host)
+            if name and (route := namespace.route_by_rule(name)):
                 yield PlacedRoute(place=namespace.place, route=route)
 
 
@@ -352,5 +360,5 @@ def _routes_by_namespace(
 def _grouped(pairs: Iterable[tuple[Repository, PlacedRoute]]) -> dict[Repository, tuple[PlacedRoute, ...]]:
     groups: defaultdict[Repository, list[PlacedRoute]] = defaultdict(list)
     for repository, entry in pairs:
-        groups[repository].append(entry)
+        groups[repository_key(repository)].append(entry)
     return {repository: tuple(entries) for repository, entries in groups.items()}

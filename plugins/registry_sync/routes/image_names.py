@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import NodePool
 from registry_sync.oci.reference import Repository, without_default_port
+from registry_sync.registry.same_registry import same_registry
 from registry_sync.routes.graph import NamespaceRoutes, RouteMap, why_not
 from registry_sync.routes.route import Route
 from registry_sync.tags.name_forms import NamePattern
@@ -61,8 +62,8 @@ class NameMap:
         paths: list[tuple[Repository, tuple[Route, ...]]] = [(image, ())]
         seen = {image}
         for repository, routes in paths:  # grows while it is walked: breadth first, so the shortest path wins
-            if repository.host == self.registry.host:
-                return RenamedImage(repository=repository, routes=routes)
+            if same_registry(repository.host, self.registry.host):
+                return RenamedImage(repository=Repository(self.registry.host, repository.name), routes=routes)
             for neighbour, path in self._neighbours(repository, routes):
                 if neighbour not in seen:
                     seen.add(neighbour)

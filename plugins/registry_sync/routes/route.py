@@ -16,6 +16,7 @@ from registry_sync.config.rules import Rule
 from registry_sync.config.settings import RouteSettings
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.kinds import name_fault
+from registry_sync.registry.same_registry import same_repository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,7 @@ _OPTIONS_OF_REGISTRIES = frozenset({"fresh_within", "transfer"})
 
 def name_problem(route: Route) -> str:
     """The reason why the names of a route are invalid; empty when they are valid."""
-    if route.source_repository == route.destination_repository:
+    if same_repository(route.source_repository, route.destination_repository):
         return f"{route.source_repository} would be mirrored to itself; choose another destination, or rename it"
     fault = name_fault(route.destination.api_kind, route.destination_repository.name)
     return f"{fault}; {'exclude or rename it' if route.is_discovered else 'rename it'}" if fault else ""

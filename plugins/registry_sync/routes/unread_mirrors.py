@@ -16,6 +16,7 @@ from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.config.reading.yaml_source import Document
 from registry_sync.config.registry import Registry
 from registry_sync.config.rules import Rule
+from registry_sync.registry.same_registry import storage_key
 from registry_sync.routes.graph import uses_known_registries
 
 
@@ -24,7 +25,7 @@ class UnreadMirror:
     """A mirror with a mistake, or the mirrors of a file that is not read.
 
     :ivar remedy: ends it, such as ``mirrors.a is correct``.
-    :ivar hosts: those of its destinations; ``None`` where they are unknown.
+    :ivar hosts: those of its destinations, by :func:`storage_key`; ``None`` where they are unknown.
     """
 
     remedy: str
@@ -32,7 +33,7 @@ class UnreadMirror:
 
     def may_write(self, registry: Registry) -> bool:
         """True unless all of its destinations are known to be other registries."""
-        return self.hosts is None or registry.host in self.hosts
+        return self.hosts is None or storage_key(registry.host) in self.hosts
 
 
 def stop_pruning(
@@ -90,7 +91,7 @@ def _hosts(written: Any, registries: Mapping[str, Registry], defaults: Any) -> f
     names = _destinations(written, defaults)
     if not isinstance(names, tuple | list) or not names:
         return None
-    known = [registries[name].host for name in names if isinstance(name, str) and name in registries]
+    known = [storage_key(registries[name].host) for name in names if isinstance(name, str) and name in registries]
     return frozenset(known) if len(known) == len(names) else None
 
 

@@ -11,6 +11,7 @@ from registry_sync.config.registry import Registry
 from registry_sync.config.settings import RouteSettings, SkopeoOptions
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.same_registry import repository_key
 from registry_sync.registry.traffic import Traffic
 from registry_sync.routes.route import Route
 from registry_sync.skopeo.config_files import PolicyFiles
@@ -106,7 +107,7 @@ def open_session(route: Route, connections: Connections) -> Iterator[Session]:
             destination_hosts=lambda: destination.hosts,
             policy_files=policy_files_of(settings),
         )
-        locks = WriteLocks(str(route.destination_repository), skopeo.check_stopping)
+        locks = WriteLocks(str(repository_key(route.destination_repository)), skopeo.check_stopping)
         credentials = connections.endpoint(route.destination).credentials
         yield Session(
             route=route,

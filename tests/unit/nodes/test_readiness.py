@@ -494,7 +494,7 @@ def test_parsing_the_dag_file_loads_nothing_that_only_a_task_needs() -> None:
     environment = {**os.environ, "PYTHONPATH": str(PROJECT / "plugins")}
     command = [sys.executable, "-c", PARSED]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    values = ("clouds", "ecr_host", "endpoint", "kinds", "traffic")
+    values = ("clouds", "ecr_host", "endpoint", "kinds", "same_registry", "traffic")
     assert ended.stdout.splitlines()[-1].split() == [f"registry_sync.registry.{name}" for name in values]
 
 

@@ -11,6 +11,7 @@ from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
 from registry_sync.events.event_extra import MAX_PUSHES, to_extra
 from registry_sync.events.push import Push, merge_pushes
+from registry_sync.registry.same_registry import same_registry
 from registry_sync.state.names import destination_of
 from registry_sync.state.run_row import RunRow
 
@@ -33,7 +34,7 @@ def downstream_mirrors(mirror: Mirror, file: MirrorsFile) -> Downstream:
     told = [other for other in file.mirrors.values() if _is_told(other, file)]
     hosts = {name: registry.host for name, registry in file.registries.items()}
     found = {
-        name: {other.name: other.source for other in told if hosts[other.source] == hosts[name]}
+        name: {other.name: other.source for other in told if same_registry(hosts[other.source], hosts[name])}
         for name in mirror.destinations
     }
     return {name: mirrors for name, mirrors in found.items() if mirrors}

@@ -22,7 +22,7 @@ from registry_sync.registry.identity.answers import ATTEMPTS, CONNECT_SECONDS, R
 from registry_sync.registry.identity.aws_errors import decoded_errors, decoded_settings
 from registry_sync.registry.identity.aws_sessions import AwsKeys, AwsRole, assume_role, open_session
 from registry_sync.registry.identity.extras import require
-from registry_sync.registry.kinds import ECR_PUBLIC
+from registry_sync.registry.kinds import ECR_PUBLIC_HOSTS
 from registry_sync.registry.proxies import with_login
 
 PUBLIC_REGION = "us-east-1"
@@ -114,7 +114,7 @@ class AwsIdentity:
         return _credentials(token)
 
     def _log_in_public(self, endpoint: Endpoint) -> Credentials:
-        if endpoint.host != ECR_PUBLIC:
+        if endpoint.host not in ECR_PUBLIC_HOSTS:
             raise ConfigurationError(f"{endpoint.host} is not a host of ECR, so nothing was sent there")
         client = self.client("ecr-public", PUBLIC_REGION)
         with decoded_errors("ecr-public:GetAuthorizationToken", self.origin):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from registry_sync.registry.same_registry import registry_key
 from registry_sync.registry.wire.shared_state import SharedState
 
 
@@ -48,8 +49,8 @@ class RateState:
 
 
 def shared_rate_state(server: str) -> SharedState[RateState]:
-    """The state of ``server``; of the returned object only where it is empty."""
-    return SharedState(f"rate-{server}" if server else "", RateState(), _parse, _text)
+    """The state of ``server``, under any of its hosts; of the returned object only where it is empty."""
+    return SharedState(f"rate-{registry_key(server)}" if server else "", RateState(), _parse, _text)
 
 
 def _text(state: RateState) -> str:

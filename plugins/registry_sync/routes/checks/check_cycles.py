@@ -8,6 +8,7 @@ from itertools import islice
 from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.config.reading.yaml_source import Place
 from registry_sync.oci.reference import Repository
+from registry_sync.registry.same_registry import name_at, registry_key, repository_key, storage_key
 from registry_sync.routes.checks.checked_file import CheckedFile, mirror_place
 from registry_sync.routes.checks.find_cycles import (
     find_cycle,
@@ -26,8 +27,8 @@ from registry_sync.text import quoted
 def check_cycles(checked: CheckedFile) -> Iterator[Problem]:
     """Check for cycles of mirrors. A copy that comes back would overwrite a tag that was just pushed."""
     hosts = hosts_before_cycles(checked.routes)
-    listed = [entry for entry in checked.routes.listed if entry.route.source.host in hosts]
-    namespaces = [namespace for namespace in checked.routes.namespaces if namespace.source.host in hosts]
+    listed = [entry for entry in checked.routes.listed if storage_key(entry.route.source.host) in hosts]
+    namespaces = [namespace for namespace in checked.routes.namespaces if storage_key(namespace.source.host) in hosts]
     cycles = _distinct(_cycles_of_examples(listed, namespaces, checked.routes))
     cycles += _distinct(_cycles_by_texts(namespaces, checked.routes, [path for _, path in cycles]))
     for place, path in cycles:
@@ -47,9 +48,10 @@ def _distinct(cycles: Iterable[tuple[Place, _Path]]) -> list[tuple[Place, _Path]
     seen: set[Repository] = set()
     distinct: list[tuple[Place, _Path]] = []
     for place, path in cycles:
-        if seen.isdisjoint(path):
+        keys = set(map(repository_key, path))
+        if seen.isdisjoint(keys):
             distinct.append((place, path))
-            seen.update(path)
+            seen.update(keys)
     return distinct
 
 
@@ -77,12 +79,12 @@ def _cycles_by_texts(
 
 
 def _hosts(path: _Path) -> set[str]:
-    return {repository.host for repository in path}
+    return {registry_key(repository.host) for repository in path}
 
 
 def _reads(namespace: NamespaceRoutes, path: _Path) -> bool:
-    host = namespace.source.host
-    return any(repository.host == host and namespace.route_by_rule(repository.name) for repository in path)
+    names = (name_at(repository, namespace.source.host) for repository in path)
+    return any(name and namespace.route_by_rule(name) for name in names)
 
 
 def _possible_cycles(namespace: NamespaceRoutes, routes: RouteMap) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from registry_sync.config.reading.yaml_source import Place
 from registry_sync.oci.reference import Repository
+from registry_sync.registry.same_registry import registry_key, repository_key, same_registry, storage_key
 from registry_sync.routes.graph import Forms, NamespaceRoutes, PlacedRoute, RouteMap
 from registry_sync.tags.name_forms import NamePattern, form_text, forms_meet, forms_of, literal_form, literal_texts
 
@@ -18,24 +19,26 @@ def find_cycle(start: Repository, routes: RouteMap) -> tuple[Repository, ...]:
     rule twice, although it never returns to ``start``.
     """
     paths: list[tuple[tuple[Repository, ...], frozenset[Place]]] = [((start,), frozenset())]
-    seen = {start}
+    seen = {repository_key(start)}
     while paths:
         path, places = paths.pop()
         for entry in routes.possible_routes(path[-1]):
             following = entry.route.destination_repository
-            is_back = following == start != path[-1]
+            key = repository_key(following)
+            is_back = key == repository_key(start) != repository_key(path[-1])
             if is_back or entry.place in places:
                 return (*path, following)
-            if following not in seen:
-                seen.add(following)
+            if key not in seen:
+                seen.add(key)
                 paths.append(((*path, following), places | {entry.place}))
     return ()
 
 
 def hosts_before_cycles(routes: RouteMap) -> frozenset[str]:
-    """The hosts from which rules lead into a cycle of hosts. Repositories of other hosts are on no cycle."""
-    steps = {(entry.route.source.host, entry.route.destination_repository.host) for entry in routes.listed}
-    steps |= {(namespace.source.host, namespace.destination.host) for namespace in routes.namespaces}
+    """The hosts, as :func:`storage_key`, from which rules lead into a cycle of hosts. Others are on no cycle."""
+    pairs = {(entry.route.source.host, entry.route.destination.host) for entry in routes.listed}
+    pairs |= {(namespace.source.host, namespace.destination.host) for namespace in routes.namespaces}
+    steps = {(storage_key(source), storage_key(destination)) for source, destination in pairs}
     while True:
         hosts = frozenset(host for host, _ in steps)
         kept = {(host, following) for host, following in steps if following in hosts}
@@ -46,7 +49,7 @@ def hosts_before_cycles(routes: RouteMap) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Repositories:
-    """All repositories of a host whose names have all of the forms."""
+    """All repositories whose names have all of the forms. ``host`` is the :func:`registry_key` of their registry."""
 
     host: str
     forms: Forms
@@ -61,7 +64,7 @@ def find_possible_cycle(namespace: NamespaceRoutes, pattern: NamePattern, routes
     Empty when the forms of their names rule such a path out.
     """
     for form in pattern.forms():
-        start = Repositories(namespace.source.host, (form,))
+        start = Repositories(registry_key(namespace.source.host), (form,))
         for first in _copies(namespace, start):
             if path := _find_second_use((start, first), namespace.place, routes):
                 return path
@@ -85,11 +88,11 @@ def _find_second_use(begin: tuple[Repositories, ...], place: Place, routes: Rout
 def _possible_copies(repositories: Repositories, routes: RouteMap) -> Iterator[tuple[Place, Repositories]]:
     """The copies that rules may make of some of ``repositories``."""
     for entry in routes.listed:
-        if entry.route.source.host == repositories.host and _may_read(entry, repositories.forms):
+        if same_registry(entry.route.source.host, repositories.host) and _may_read(entry, repositories.forms):
             copy = entry.route.destination_repository
-            yield entry.place, Repositories(copy.host, (literal_form(copy.name),))
+            yield entry.place, Repositories(registry_key(copy.host), (literal_form(copy.name),))
     for namespace in routes.namespaces:
-        if namespace.source.host == repositories.host:
+        if same_registry(namespace.source.host, repositories.host):
             yield from ((namespace.place, copies) for copies in _copies(namespace, repositories))
 
 
@@ -101,7 +104,7 @@ def _may_read(entry: PlacedRoute, forms: Forms) -> bool:
 def _copies(namespace: NamespaceRoutes, repositories: Repositories) -> Iterator[Repositories]:
     """The copies that a rule may make, without those onto themselves, which are another problem."""
     copied = namespace.copied_forms(repositories.forms)
-    copies = (Repositories(namespace.destination.host, forms) for forms in copied)
+    copies = (Repositories(registry_key(namespace.destination.host), forms) for forms in copied)
     return (each for each in copies if each != repositories)
 
 

@@ -11,6 +11,7 @@ from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.config.reading.yaml_source import Place
 from registry_sync.config.registry import Registry
 from registry_sync.oci.reference import DOCKER_HUB, Repository
+from registry_sync.registry.same_registry import registry_key, same_registry
 from registry_sync.routes.checks.checked_file import CheckedFile
 from registry_sync.routes.checks.registries import unknown_registries
 from registry_sync.routes.graph import RouteMap, why_not
@@ -20,7 +21,7 @@ PUBLIC_HOSTS = (
     r"((index|registry-1)\.)?docker\.io|registry\.hub\.docker\.com",
     r"quay\.io",
     r"ghcr\.io",
-    r"public\.ecr\.aws",
+    r"public\.ecr\.aws|ecr-public\.aws\.com",
     r"([a-z0-9-]+\.)*gcr\.io",
     r"[a-z0-9-]+-docker\.pkg\.dev",
     r"registry\.k8s\.io",
@@ -66,19 +67,18 @@ def _check_mirrors(pool: NodePool, checked: CheckedFile) -> Iterator[Problem]:
     names: dict[str, str] = {}
     for index, entry in enumerate(pool.pool_mirrors):
         mirror, place = registries[entry.registry], _place(pool, "mirrors", index)
-        if mirror.host in names:
-            yield Problem(
-                place, f"{names[mirror.host]!r} and {mirror.name!r} are the same registry, {mirror.host}; keep one"
-            )
+        key = registry_key(mirror.host)
+        if key in names:
+            yield Problem(place, f"{names[key]!r} and {mirror.name!r} are the same registry, {mirror.host}; keep one")
         elif problem := mirror_problem(mirror, registries[pool.registry]):
             yield Problem(place, problem)
-        names[mirror.host] = mirror.name
+        names[key] = mirror.name
 
 
 def mirror_problem(mirror: Registry, registry: Registry) -> str:
     """Return why machines must not use ``mirror`` for images of ``registry``; empty when they may."""
     host = re.sub(r":[0-9]+$", "", mirror.host)
-    if mirror.host == registry.host:
+    if same_registry(mirror.host, registry.host):
         return f"{mirror.host} is the registry of the pool, which machines use after the mirrors anyway; remove it"
     if any(re.fullmatch(each, host) for each in PUBLIC_HOSTS):
         return f"{mirror.host} is a public registry: {_squatting(registry)}; use a registry that only you can push to"

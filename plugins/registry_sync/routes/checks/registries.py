@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.config.reading.yaml_source import Place
 from registry_sync.config.registry import Registry
-from registry_sync.registry.kinds import ECR_PUBLIC
+from registry_sync.registry.kinds import ECR_PUBLIC_HOSTS
+from registry_sync.registry.same_registry import same_registry
 from registry_sync.routes.checks.checked_file import CheckedFile, option_place
 
 
@@ -40,8 +41,8 @@ def check_destinations_differ(checked: CheckedFile) -> Iterator[Problem]:
             if name in earlier:
                 yield Problem(place, f"{name!r} is listed twice; keep one")
             elif other := _same_host(name, earlier, checked.file.registries):
-                host = checked.file.registries[name].host
-                yield Problem(place, f"{other!r} and {name!r} are the same registry, {host}; keep one")
+                hosts = " and ".join(dict.fromkeys(checked.file.registries[each].host for each in (other, name)))
+                yield Problem(place, f"{other!r} and {name!r} are the same registry, {hosts}; keep one")
 
 
 def check_public_destinations(checked: CheckedFile) -> Iterator[Problem]:
@@ -49,16 +50,16 @@ def check_public_destinations(checked: CheckedFile) -> Iterator[Problem]:
     for mirror in checked.usable_mirrors():
         for index, name in enumerate(mirror.destinations):
             registry = checked.file.registries[name]
-            if registry.host == ECR_PUBLIC and not (registry.connection or registry.identity):
+            if registry.host in ECR_PUBLIC_HOSTS and not (registry.connection or registry.identity):
                 place = (*option_place(mirror, "destinations"), index)
                 advice = "write identity: ambient, or connection: with the id of a Connection of type aws"
-                yield Problem(place, f"{name!r} is {ECR_PUBLIC}, where nobody can push anonymously; {advice}")
+                yield Problem(place, f"{name!r} is {registry.host}, where nobody can push anonymously; {advice}")
 
 
 def _same_host(name: str, others: Iterable[str], registries: Mapping[str, Registry]) -> str | None:
     """The first of ``others`` that is another name of the registry ``name``."""
     valid = (other for other in others if {name, other} <= registries.keys())
-    return next((other for other in valid if registries[other].host == registries[name].host), None)
+    return next((other for other in valid if same_registry(registries[other].host, registries[name].host)), None)
 
 
 def check_default_destinations(checked: CheckedFile) -> Iterator[Problem]:

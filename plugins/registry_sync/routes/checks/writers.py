@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.config.reading.yaml_source import Place, show_place
+from registry_sync.registry.same_registry import repository_key, same_repository
 from registry_sync.routes.checks.checked_file import CheckedFile, mirror_place
 from registry_sync.routes.graph import (
     NamespaceRoutes,
@@ -28,7 +29,7 @@ def check_writers(checked: CheckedFile) -> Iterator[Problem]:
 def _conflict(first: PlacedRoute, route: Route) -> str:
     """The reason that ``route`` must not write the repository of ``first``; empty when it may."""
     place, other = show_place(first.place), first.route
-    if other.source_repository != route.source_repository:
+    if not same_repository(other.source_repository, route.source_repository):
         remedy = sharing_problem(other, route)
         source = f"{other.source_repository} ({place})"
         problem = f"{source} is also mirrored to {route.destination_repository} and would overwrite it; {remedy}"
@@ -68,7 +69,7 @@ def check_pruning(checked: CheckedFile) -> Iterator[Problem]:
 
 def _other_writers(entry: PlacedRoute, routes: RouteMap) -> Iterator[str]:
     route = entry.route
-    for other in routes.by_destination[route.destination_repository]:
+    for other in routes.by_destination[repository_key(route.destination_repository)]:
         if other.place != entry.place:
             yield show_place(other.place)
     for namespace in routes.namespaces:
