@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -142,6 +143,55 @@ def test_what_cannot_be_read_is_a_note(
     )
     for _, sbom in ((odd, kept), *others):
         assert images.resolve(destination.url, name, sbom.digest) == sbom.digest
+
+
+@pytest.mark.parametrize("tags", [{}, {"names": ("v1",)}], ids=["listed", "names"])
+def test_an_api_that_is_newer_than_the_referrers_does_not_hide_them(
+    source: RegistryProcess, api: ReferrersApi, destination: RegistryProcess, name: str, tags: Mapping[str, Any]
+) -> None:
+    """Harbor has the API since 2.8. What was listed under the tag before stays there alone."""
+    content, sbom = push(source, name, "v1")
+    push_list(source, name, content, sbom)
+    api.answer("GET", f"/referrers/{content.digest}", 200, b'{"schemaVersion": 2, "manifests": []}', INDEX)
+    report = run_route(make_route(api, destination, name, tags=tags))
+    assert counted(report) == {"copied": 2}
+    assert report.notes == ()
+    assert images.resolve(destination.url, name, sbom.digest) == sbom.digest
+
+
+def test_the_lists_of_the_api_and_of_the_tag_are_both_copied(
+    source: RegistryProcess, api: ReferrersApi, destination: RegistryProcess, name: str
+) -> None:
+    content, by_api = push(source, name, "v1")
+    by_tag = images.bare_artifact("listed under the tag alone")
+    images.push(source.url, name, None, by_tag)
+    images.push(source.url, name, referrers_tag(content.digest), images.referrers_list([by_api, by_tag]))
+    report = run_route(make_route(api, destination, name))
+    assert counted(report) == {"copied": 3}
+    for referrer in (by_api, by_tag):
+        assert images.resolve(destination.url, name, referrer.digest) == referrer.digest
+    asked = [request.path for request in api.requests() if request.path.endswith(f"/{referrers_tag(content.digest)}")]
+    assert len(asked) == 1
+
+
+def test_a_tag_that_cannot_be_read_does_not_hide_what_the_api_lists(
+    source: RegistryProcess, api: ReferrersApi, destination: RegistryProcess, name: str
+) -> None:
+    content, sbom = push(source, name, "v1")
+    listed = images.referrers_list([sbom])
+    images.push(source.url, name, referrers_tag(content.digest), listed)
+    api.after(  # the first GET finds out that it is no image
+        "GET",
+        path := f"/v2/{name}/manifests/{listed.digest}",
+        lambda _: api.answer("GET", path, 403),
+        times=1,
+    )
+    report = run_route(make_route(api, destination, name))
+    assert counted(report) == {"copied": 2, "failed": 1}
+    assert result_of(report, referrers_tag(content.digest)).reason == (
+        f"attached to {content.digest.short}, cannot be copied: GET {api.url}{path} answered 403{NOT_PERMITTED}"
+    )
+    assert images.resolve(destination.url, name, sbom.digest) == sbom.digest
 
 
 def test_a_damaged_list_and_a_broken_connection_are_notes(

@@ -47,22 +47,19 @@ class Referrers:
         return present
 
     def _list(self, subject: Digest) -> Manifest | None:
-        """List referrers by the source's API, or by the tag that replaces it. Such a tag counts only if it is an index.
+        """List referrers by the source's API and by the tag that replaces it; ``None`` without either list.
 
-        https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema
+        A registry that got the API by an update may list older referrers under the tag alone, although it should not:
+        https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#enabling-the-referrers-api
         """
-        source, repository = self._session.source, self._session.route.source_repository
+        by_api = by_tag = None
         try:
-            index = self._read_api(subject)
-            tag = referrers_tag(subject)
-            if index is not None or not self._tags.may_exist(tag):
-                return index
-            digest = self._tags.digest(tag, subject)
-            manifest = source.get_manifest(repository, digest) if digest else None
+            by_api = self._read_api(subject)
+            by_tag = self._read_tag(subject, by_api)
         except (NotFound, RefusedError, DeniedError) as error:
             self._outcomes.add(refused(referrers_tag(subject), subject, error))
-            return None
-        return manifest if manifest and manifest.is_index and manifest.digest != subject else None
+        lists = [index for index in (by_api, by_tag) if index is not None]
+        return merge_indexes(lists) if lists else None
 
     def _read_api(self, subject: Digest) -> Manifest | None:
         """The answer of the source's API. A failure becomes a note, and does not stop the image."""
@@ -71,6 +68,20 @@ class Referrers:
         except ReferrersUnavailable as error:
             self._outcomes.note_unread("referrers", subject, error)
             return None
+
+    def _read_tag(self, subject: Digest, by_api: Manifest | None) -> Manifest | None:
+        """The list under the tag, which counts only if it is an index.
+
+        Where the source's tags were not listed, it is read only if the API lists no referrers.
+
+        https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema
+        """
+        tag, is_listed = referrers_tag(subject), self._tags.has_listing
+        if not self._tags.may_exist(tag) or (by_api and by_api.children and not is_listed):
+            return None
+        digest = self._tags.digest(tag, subject)
+        manifest = self._session.source.get_manifest(self._session.route.source_repository, digest) if digest else None
+        return manifest if manifest and manifest.is_index and manifest.digest != subject else None
 
     def _copy_referrer(self, digest: Digest, subject: Digest) -> bool:
         """Copy one referrer. Returns whether the destination has it now."""
