@@ -131,15 +131,9 @@ SPECIFICATION = (
     _row("404", _without(LOG_IN, "destination: token"), DENIED, DENIED, "rejects the login of 'robot' to"),
     _row("404", ("destination: token",), DENIED, SUCCESS, "rejects the login of 'robot' to"),
     _row("404", ("source: list",), CONFIGURATION, CONFIGURATION, "check its name in the mirrors file"),
-    _row("404", ("source: HEAD",), SUCCESS, SUCCESS),
+    _row("404", HEAD, SUCCESS, SUCCESS),
     _row("404", (PAGE_2,), RETRY, RETRY, "page 2 of a listing cannot be read"),
     _row("404", (CATALOG,), CONFIGURATION, CONFIGURATION, _NOT_LISTED),
-    _row(
-        "404", ("destination: HEAD",), RETRY, SUCCESS, "published, but the destination's tag does not exist; expected"
-    ),
-    _row(
-        "404", ("destination: verify",), RETRY, RETRY, "published, but the destination's tag does not exist; expected"
-    ),
     _row("404", ("source: manifest", "source: blob"), REFUSED, REFUSED, "the image is incomplete at the source"),
     _row("404", ("destination: manifest", *HELD, "destination: blob HEAD"), SUCCESS, SUCCESS),
     _row("404", PUT, REFUSED, REFUSED, "cannot be pushed to; create it at the registry first"),

@@ -34,9 +34,9 @@ def wire(registry: RegistryProcess) -> Iterator[Interceptor]:
         yield interceptor
 
 
-def digest_of(wire: Interceptor, tag: str | Digest = "v1", *, is_listed: bool = False) -> Digest | None:
+def digest_of(wire: Interceptor, tag: str | Digest = "v1", *, is_expected: bool = False) -> Digest | None:
     with connect(DistributionClient, wire) as asked:
-        return asked.head_manifest(Repository(wire.host, NAME), tag, is_listed=is_listed)
+        return asked.head_manifest(Repository(wire.host, NAME), tag, is_expected=is_expected)
 
 
 def methods(wire: Interceptor) -> list[str]:
@@ -44,7 +44,7 @@ def methods(wire: Interceptor) -> list[str]:
 
 
 def test_a_head_is_one_request(wire: Interceptor) -> None:
-    assert digest_of(wire, is_listed=True) == IMAGE.digest
+    assert digest_of(wire, is_expected=True) == IMAGE.digest
     assert methods(wire) == ["HEAD"]
 
 
@@ -79,12 +79,12 @@ def test_the_reason_of_a_refusal_is_in_the_body_of_a_get(
 def test_a_missing_tag_is_believed_unless_it_was_listed(wire: Interceptor) -> None:
     wire.answer("HEAD", TAG, 404)
     assert digest_of(wire) is None
-    assert digest_of(wire, is_listed=True) == IMAGE.digest
+    assert digest_of(wire, is_expected=True) == IMAGE.digest
     assert methods(wire) == ["HEAD", "HEAD", "GET"]
 
 
 def test_a_listed_tag_that_is_gone(wire: Interceptor) -> None:
-    assert digest_of(wire, "v2", is_listed=True) is None
+    assert digest_of(wire, "v2", is_expected=True) is None
     assert methods(wire) == ["HEAD", "GET"]
 
 
@@ -131,5 +131,5 @@ def test_a_web_page_is_not_a_manifest(wire: Interceptor) -> None:
     wire.answer("HEAD", TAG, 404)
     wire.answer("GET", TAG, 200, b"<html>Sign in</html>", {"Content-Type": "text/html"})
     with pytest.raises(TemporaryError) as caught:
-        digest_of(wire, is_listed=True)
+        digest_of(wire, is_expected=True)
     assert str(caught.value) == f"{wire.url}{TAG} answered 200 with text/html, not JSON"

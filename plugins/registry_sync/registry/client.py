@@ -166,12 +166,14 @@ class RegistryClient(Protocol):
         :raises DeniedError: when these credentials may not read the settings.
         """
 
-    def head_manifest(self, repository: Repository, target: str | Digest, *, is_listed: bool = False) -> Digest | None:
+    def head_manifest(
+        self, repository: Repository, target: str | Digest, *, is_expected: bool = False
+    ) -> Digest | None:
         """The digest of a tag (or digest), or ``None`` when it does not exist.
 
         Sends a HEAD, which does not count as a pull, and one GET where the HEAD is not enough.
 
-        :param is_listed: the tag was just listed, so a 404 to the HEAD is not believed.
+        :param is_expected: it was listed, named by a person or just published, so a 404 to the HEAD is not believed.
         """
 
     def get_manifest(self, repository: Repository, target: Digest) -> Manifest:

@@ -208,7 +208,9 @@ class DistributionClient:
         """The tags among ``tags`` that settings of the repository lock, where listings do not show locks."""
         return frozenset()
 
-    def head_manifest(self, repository: Repository, target: str | Digest, *, is_listed: bool = False) -> Digest | None:
+    def head_manifest(
+        self, repository: Repository, target: str | Digest, *, is_expected: bool = False
+    ) -> Digest | None:
         """The digest of a tag (or digest), or ``None`` when it does not exist.
 
         One GET follows where the HEAD is refused or has no digest. Registries have answered 405, 400, 403 or 501 to a
@@ -219,7 +221,7 @@ class DistributionClient:
             if digest := self._manifest_call("HEAD", repository, target).digest():
                 return digest
         except NotFound:
-            if not is_listed:
+            if not is_expected:
                 return None
         except LoginRejected:
             raise

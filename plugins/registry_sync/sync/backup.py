@@ -27,7 +27,7 @@ def keep_backup(session: Session, copy: CopyTag) -> None:
     if existing is not None:
         raise RefusedError(f"the backup tag already exists and has {existing.short}; write a distinct backup_tag")
     client.put_manifest(repository, backup.tag, client.get_manifest(repository, backup.digest))
-    published = client.head_manifest(repository, backup.tag)
+    published = client.head_manifest(repository, backup.tag, is_expected=True)
     if published != backup.digest:
         state = f"has {published.short} instead of" if published else "does not exist; expected"
         raise TemporaryError(f"the backup was published, but its tag {state} {backup.digest.short}")

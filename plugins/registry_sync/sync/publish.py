@@ -192,7 +192,8 @@ class Publisher:
 
         :raises RefusedError: when the destination names its manifests by another algorithm.
         """
-        seen = self._session.destination.head_manifest(self._session.route.destination_repository, tag.tag)
+        client, repository = self._session.destination, self._session.route.destination_repository
+        seen = client.head_manifest(repository, tag.tag, is_expected=True)
         if seen and seen.algorithm != tag.digest.algorithm:
             raise RefusedError(
                 f"published, but the destination names its manifests by {seen.algorithm} and the source this one by "
@@ -217,7 +218,8 @@ class Publisher:
     def _explain_missing(self, tag: CopyTag, error: NotFound, seconds: float) -> TagResult:
         """The result for content that was not found: its tag was deleted or changed, or the image is incomplete."""
         pin = self._pins.get(tag.tag)
-        current = self._session.source.head_manifest(self._session.route.source_repository, pin or tag.tag)
+        client, repository = self._session.source, self._session.route.source_repository
+        current = client.head_manifest(repository, pin or tag.tag, is_expected=True)
         if current is None and pin is None:
             return TagResult.skipped(tag.tag, "deleted at the source after it was listed")
         reason: RegistrySyncError
@@ -253,7 +255,9 @@ def is_published(session: Session, tag: CopyTag, pin: Digest | None = None) -> b
             f"the destination's tag was pushed since planning and has {current.short}; the retry plans again"
         )
     expected = tag.source_digest or tag.digest
-    if has_changed and session.source.head_manifest(route.source_repository, pin or tag.tag) != expected:
+    if not has_changed:
+        return current == tag.digest
+    if session.source.head_manifest(route.source_repository, pin or tag.tag, is_expected=True) != expected:
         seen = f"now has {current.short}" if current else "is gone"
         raise TemporaryError(
             f"the tag changed at source and destination since planning (another run?): the destination's tag {seen}; "

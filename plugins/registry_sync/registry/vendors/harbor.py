@@ -58,14 +58,16 @@ class HarborClient(VendorApiClient):
         else:
             next(self._pages("/projects", {"with_detail": "false"}, page_size=1))
 
-    def head_manifest(self, repository: Repository, target: str | Digest, *, is_listed: bool = False) -> Digest | None:
+    def head_manifest(
+        self, repository: Repository, target: str | Digest, *, is_expected: bool = False
+    ) -> Digest | None:
         """The digest of a tag (or digest), or ``None`` when it does not exist.
 
         A project's policy may refuse pulls of what is there: images that are not signed, or vulnerable, or not scanned
         yet (412). The API is not subject to it. Harbor's reason is kept for :meth:`notes`.
         """
         try:
-            return super().head_manifest(repository, target, is_listed=is_listed)
+            return super().head_manifest(repository, target, is_expected=is_expected)
         except RefusedError as error:
             try:
                 digest = self._artifact_digest(repository, target)

@@ -62,7 +62,7 @@ class ArtifactCopies:
             client.put_manifest(repository, tag, transferred.manifest)
         except RegistrySyncError as error:
             raise _explain_refusal(transferred.manifest, transferred.explain(error)) from error
-        if client.head_manifest(repository, tag) != transferred.manifest.digest:
+        if client.head_manifest(repository, tag, is_expected=True) != transferred.manifest.digest:
             expected = transferred.manifest.digest.short
             raise TemporaryError(f"published, but {repository}:{tag} does not have the digest {expected}")
 

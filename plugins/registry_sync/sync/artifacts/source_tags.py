@@ -44,7 +44,8 @@ class SourceArtifactTags:
         """
         listed = self._digests().get(tag) if self.has_listing else None
         try:
-            return listed or self._session.source.head_manifest(self._session.route.source_repository, tag)
+            client, repository = self._session.source, self._session.route.source_repository
+            return listed or client.head_manifest(repository, tag, is_expected=self.has_listing)
         except (DeniedError, RefusedError) as error:
             if self.has_listing or isinstance(error, LoginRejected):
                 raise

@@ -167,7 +167,7 @@ class _Deleter:
 
         :raises _TooMuchDeleted: when it is gone.
         """
-        if digest in staying and head(self.session, digest) is None:
+        if digest in staying and head(self.session, digest, is_expected=True) is None:
             raise _TooMuchDeleted(
                 f"the registry deleted the image {digest.short} with its other tag {staying[digest]}, though only one "
                 "tag was to be deleted; no more tags are deleted in this run, and the next one copies the image again "
@@ -180,7 +180,7 @@ class _Deleter:
         if digest is not None and digest != deletion.digest:
             return f"changed since it was observed, to {digest.short}"
         subject = self._read_subject(deletion.digest)
-        if subject and head(self.session, subject) is not None:
+        if subject and head(self.session, subject, is_expected=True) is not None:
             return f"it is attached to {subject.short}, which stays"
         return ""
 

@@ -25,14 +25,18 @@ def list_destination(session: Session) -> list[ListedTag]:
 
 
 def head_all(session: Session, tags: Sequence[str]) -> dict[str, Digest | None]:
-    """The digests of tags at the destination."""
+    """The digests of tags that the destination listed."""
     with thread_pool(session.route.destination.max_connections) as pool:
-        return dict(zip(tags, pool.map(lambda tag: head(session, tag), tags), strict=True))
+        return dict(zip(tags, pool.map(lambda tag: head(session, tag, is_expected=True), tags), strict=True))
 
 
-def head(session: Session, target: str | Digest) -> Digest | None:
-    """The digest of a tag or manifest at the destination; ``None`` if there is none."""
-    return session.destination.head_manifest(session.route.destination_repository, target)
+def head(session: Session, target: str | Digest, *, is_expected: bool = False) -> Digest | None:
+    """The digest of a tag or manifest at the destination; ``None`` if there is none.
+
+    :param is_expected: it should exist, so a 404 to the HEAD is not believed.
+    """
+    repository = session.route.destination_repository
+    return session.destination.head_manifest(repository, target, is_expected=is_expected)
 
 
 def read_manifest(session: Session, digest: Digest) -> Manifest | None:

@@ -80,11 +80,11 @@ def _read_candidates(session: Session, sides: BothSides, candidates: Collection[
 
     All digests of the destination are read where deleting a tag may delete other tags of its image. Candidates that
     the source did not list are requested by name: a tag that is deleted while a listing is read moves other tags to
-    pages that were read before.
+    pages that were read before. A 404 to a HEAD alone does not prove that such a tag is gone.
     """
     needed = candidates if sides.deletes_tags_alone else (sides.destination if candidates else ())
     digests = head_all(session, [tag for tag in needed if sides.destination[tag] is None])
     repository = session.route.source_repository
     unlisted = [tag for tag in candidates if tag not in sides.listed]
-    found = [tag for tag in unlisted if session.source.head_manifest(repository, tag) is not None]
+    found = [tag for tag in unlisted if session.source.head_manifest(repository, tag, is_expected=True)]
     return replace(sides, destination={**sides.destination, **digests}, found_at_source=frozenset(found))

@@ -41,7 +41,7 @@ def _read_digests(route: Route, source: RegistryClient, tags: list[ListedTag]) -
     if not unknown:
         return tags
     with thread_pool(needed_threads(len(unknown), route.source.max_connections)) as pool:
-        states = read_states(source, route.source_repository, unknown, pool, is_listed=True)
+        states = read_states(source, route.source_repository, unknown, pool, is_expected=True)
     digests = {name: state for name, state in states.items() if isinstance(state, Digest)}
     return [replace(entry, digest=digests[entry.name]) if entry.name in digests else entry for entry in tags]
 

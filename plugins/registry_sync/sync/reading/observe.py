@@ -191,7 +191,7 @@ def _read_named(session: Session, names: Sequence[str], note: str = "") -> Sourc
     """
     route = session.route
     with thread_pool(needed_threads(len(names), route.source.max_connections)) as pool:
-        states = read_states(session.source, route.source_repository, dict.fromkeys(names), pool)
+        states = read_states(session.source, route.source_repository, dict.fromkeys(names), pool, is_expected=True)
     if not route.settings.tags.has_pins:
         raise_if_all_denied(states, route.source_repository)
     return named_tags(route, states, note)
@@ -236,7 +236,7 @@ def _observe_source(
 ) -> FilteredTags:
     """The digest of each selected tag: its pin, else the listed one, else by HEAD; then mapped to its platforms."""
     repository = session.route.source_repository
-    states = read_states(session.source, repository, selected, pool, is_listed=True)
+    states = read_states(session.source, repository, selected, pool, is_expected=True)
     raise_if_all_denied(states, repository)
     return filter_platforms(session, states, is_everything=is_everything)
 
@@ -252,6 +252,6 @@ def _tags_in_sync(source: Mapping[str, TagState], destination: Mapping[str, TagS
 def _fail_lost_pins(session: Session, selection: Selection, *, in_sync: Collection[str]) -> Selection:
     """Fail tags whose pinned digest the source no longer has. A listing does not show that, so each takes a HEAD."""
     repository = session.route.source_repository
-    pinned = [tag for tag in selection.selected if tag in selection.pins and tag not in in_sync]
-    lost = [tag for tag in pinned if session.source.head_manifest(repository, selection.pins[tag]) is None]
+    pins = {tag: pin for tag, pin in selection.pins.items() if tag in selection.selected and tag not in in_sync}
+    lost = [tag for tag, pin in pins.items() if not session.source.head_manifest(repository, pin, is_expected=True)]
     return selection.fail(lost, LOST_PIN)

@@ -38,20 +38,20 @@ def read_states(
     listed: Mapping[str, Digest | None],
     pool: Executor,
     *,
-    is_listed: bool = False,
+    is_expected: bool = False,
 ) -> dict[str, TagState]:
     """The digest of each tag: the listed one, or by HEAD where the listing has none.
 
     When the registry denies or refuses every tag of the sample, the others are not tried.
 
     :param pool: sends the requests. When it is shut down, the reading ends.
-    :param is_listed: the registry listed all of the tags just now, so that a 404 to a HEAD may be wrong.
+    :param is_expected: the tags were listed, or named by a person, so that a 404 to a HEAD may be wrong.
     :raises RegistrySyncError: when tags cannot be read and the registry does not answer at all.
     """
     states: dict[str, TagState] = {name: digest for name, digest in listed.items() if digest is not None}
     unknown = sorted(name for name in listed if name not in states)
     sample = _spread(unknown, SAMPLE)
-    head = partial(client.head_manifest, repository, is_listed=is_listed)
+    head = partial(client.head_manifest, repository, is_expected=is_expected)
     read_all = partial(_read_all, client, repository, head, pool)
     seen = read_all(sample)
     rest = sorted(set(unknown).difference(sample))
