@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, BinaryIO
 
+from registry_sync.registry.wire.response_head import read_head
 from registry_sync.registry.wire.sockets import break_off
 
 RESPONSE_SECONDS = 300
@@ -100,8 +101,11 @@ class DeadlineResponse(http.client.HTTPResponse):
 
     @staticmethod
     def read_fields(stream: BinaryIO) -> Any:
-        """Read the header fields up to the empty line."""
-        return http.client.parse_headers(stream)
+        """Read the header fields up to the empty line, for urllib3."""
+        message = http.client.HTTPMessage()
+        for name, value in read_head(stream).fields:
+            message[name] = value
+        return message
 
     def begin(self) -> None:
         """Read the head of the response: as Python does, but for 1xx responses.
