@@ -115,8 +115,8 @@ def read_whole(kind: type[http.client.HTTPResponse], method: str, answer: bytes)
         b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
         b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nbody",
         b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 4\r\n\r\nbody",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 99\r\n\r\n4\r\nbody\r\n0\r\n\r\nmore",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nContent-Length: 4\r\n\r\nbody",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n4;x=y\r\nbody\r\n00\r\nX: y\r\n\r\nmore",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 4\r\n\r\nbodymore",
         b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nbody",
         b"HTTP/1.1 304 Not Modified\r\n\r\nbody",
         b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
@@ -143,3 +143,32 @@ def test_a_length_may_be_repeated_but_not_contradicted(lengths: tuple[str, ...],
         assert seen == (http.client.HTTPException, f"got several values of Content-Length: {texts}")
     else:
         assert seen[6] == body
+
+
+@pytest.mark.parametrize(
+    ("fields", "sent", "body"),
+    [
+        ("Transfer-Encoding: chunked\r\nContent-Length: 99", b"4\r\nbody\r\n0\r\n\r\nmore", b"body"),
+        ("Content-Length: 2\r\nTransfer-Encoding: chunked ", b"4\r\nbody\r\n0\r\n\r\n", b"body"),
+        ("Transfer-Encoding: gzip, chunked\r\nContent-Length: 2", b"4 \r\nbody\r\n0\r\n\r\n", b"body"),
+        ("Transfer-Encoding: gzip\r\nTransfer-Encoding: Chunked\r\nContent-Length: 2", b"4\nbody\r\n0\n\n", b"body"),
+        ("Transfer-Encoding: gzip\r\nContent-Length: 2", b"body", b"body"),
+        ("Transfer-Encoding: chunked, identity\r\nContent-Length: 2", b"body", b"body"),
+        ("Content-Length: +2", b"body", b"body"),
+        ("Content-Length: 1_0", b"body", b"body"),
+        ("Content-Length: 0x2", b"body", b"body"),
+        (f"Content-Length: {'9' * 5000}", b"body", b"body"),
+    ],
+)
+def test_a_connection_whose_framing_is_in_doubt_is_not_used_again(fields: str, sent: bytes, body: bytes) -> None:
+    """https://www.rfc-editor.org/rfc/rfc9112#section-6.3: the coding overrides the length."""
+    seen = read_whole(PlainHTTPResponse, "GET", f"HTTP/1.1 200 OK\r\n{fields}\r\n\r\n".encode() + sent)
+    assert seen[5:7] == (True, body)
+
+
+@pytest.mark.parametrize("size", [b"-4", b"+4", b"0x4", b"0_4", b"", b"four", b"4" * 16, b"4 4", b"4\r4", b"0"])
+def test_a_chunk_without_a_valid_size_is_a_response_that_breaks_off(size: bytes) -> None:
+    """``0`` at the very end may be the first digit of ``0A``."""
+    end = b"" if size == b"0" else b"\r\nbody\r\n0\r\n\r\n"
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n" + size + end
+    assert read_whole(PlainHTTPResponse, "GET", answer) == (http.client.IncompleteRead, "IncompleteRead(2 bytes read)")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http
 import http.client
 import io
+import re
 import time
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -22,6 +23,13 @@ RESPONSE_SECONDS = 300
 
 BLOB_SECONDS = 3600
 """Time limit of a blob that is read whole. Models and layers of tens of gigabytes exist."""
+
+_LONGEST_LINE_BYTES = 65_536
+
+_LENGTH = re.compile(r"[0-9]{1,18}")
+
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
+"""https://www.rfc-editor.org/rfc/rfc9112#section-7.1"""
 
 _seconds: ContextVar[float | None] = ContextVar("seconds", default=None)
 
@@ -127,22 +135,30 @@ class DeadlineResponse(http.client.HTTPResponse):
 
     def _frame(self) -> None:
         """Find out how the body ends: https://www.rfc-editor.org/rfc/rfc9112#section-6.3."""
-        self.chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        codings = self.headers.get("transfer-encoding", "").lower().replace(" ", "").split(",")
+        is_coded = any(coding not in ("", "identity") for coding in codings)
+        self.chunked = codings[-1] == "chunked"
         self.chunk_left = None
         has_no_body = self._method == "HEAD" or self.status in (204, 304)  # type: ignore[attr-defined]
-        self.length = 0 if has_no_body else self._content_length()
-        self.will_close = self._check_close()  # type: ignore[attr-defined]
+        length = None if has_no_body else self._content_length()
+        self.length = 0 if has_no_body else None if is_coded else length
+        self.will_close = self._check_close() or (is_coded and length is not None)  # type: ignore[attr-defined]
         if not self.chunked and self.length is None:
             self.will_close = True
 
     def _content_length(self) -> int | None:
-        """The length of a body that is not chunked; ``None`` for one that ends with the connection."""
+        """The length of a body; ``None`` where it has none that is valid."""
         texts = ",".join(self.headers.get_all("content-length", ())).split(",")
-        try:
-            lengths = set(map(int, texts))
-        except ValueError:
+        lengths = {text.strip() for text in texts}
+        if not all(map(_LENGTH.fullmatch, lengths)):
             return None
-        if len(lengths) > 1:
+        if len(set(map(int, lengths))) > 1:
             raise http.client.HTTPException(f"got several values of Content-Length: {', '.join(texts)}")
-        (length,) = lengths
-        return length if length >= 0 and not self.chunked else None
+        return int(lengths.pop())
+
+    def _read_next_chunk_size(self) -> int:
+        """Read the line before a chunk. Python accepts ``-5``, ``0x5``, ``1_0``, and a line that is cut off."""
+        line = _CHUNK_SIZE.fullmatch(self.fp.readline(_LONGEST_LINE_BYTES))
+        if line is None:
+            raise ValueError("not the size of a chunk")
+        return int(line[1], 16)
