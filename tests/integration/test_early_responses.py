@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from registry_sync.errors import TemporaryError
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.content.blob_copy import BlobCopy
@@ -87,6 +88,32 @@ def test_bytes_behind_a_response_are_not_the_next_one(
         assert (server.accepted, recorded_pauses) == (3, [])
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "SSH-2.0-OpenSSH_9.6"),
+        (b"HTTP/2.0 200 OK\r\n\r\n", "HTTP/2.0"),
+        (b"\r\nHTTP/1.1 200 OK\r\n\r\n", ""),
+        (b"\x15\x03\x03\x00\x02\x02\x46\r\n", r"\\x15\\x03\\x03\\x00\\x02\\x02F"),
+    ],
+)
+@pytest.mark.usefixtures("recorded_pauses")
+def test_another_protocol_is_named(answer: bytes, shown: str) -> None:
+    class Handler(RawHandler):
+        def handle(self) -> None:
+            for _ in self.requests():
+                self.wfile.write(answer)
+
+    server = LoopbackServer(Handler)
+    server.start()
+    try:
+        with connect(DistributionClient, server) as client, pytest.raises(TemporaryError) as caught:
+            client.ping()
+    finally:
+        server.stop()
+    assert str(caught.value) == f"http://{server.host} does not answer in HTTP/1.1: '{shown}'"
 
 
 def test_a_response_that_breaks_off_in_its_head_is_repeated(recorded_pauses: list[float]) -> None:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from http import HTTPStatus
 from typing import ClassVar
 from urllib.parse import urljoin
 
@@ -45,6 +46,7 @@ from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.wire.exchange import RequestLimits
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.transport import Transport
+from registry_sync.registry.wire.urls import shown_url
 
 log = logging.getLogger(__name__)
 
@@ -270,10 +272,16 @@ class DistributionClient:
             ) from error
 
     def head_blob(self, repository: Repository, digest: Digest) -> int | None:
-        """Size of a blob in bytes, ``None`` where the registry omits it. :raises NotFound: when it does not exist."""
+        """Size of a blob in bytes, ``None`` where the registry omits it.
+
+        :raises NotFound: when it does not exist.
+        :raises RefusedError: for a status such as 204 or 304, which does not say that it exists.
+        """
         response = self._transport.call(
             "HEAD", blob_path(repository, digest), scope=_pull(repository), headers=IDENTITY
         )
+        if response.status != HTTPStatus.OK:
+            raise RefusedError(f"HEAD {shown_url(response.url)} answered {response.status}, not 200")
         text = response.headers.get("Content-Length", "")
         return int(text) if text.isascii() and text.isdigit() else None
 

@@ -8,7 +8,7 @@ import re
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http.client import IncompleteRead
+from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected, UnknownProtocol
 from urllib.parse import urlsplit
 
 from urllib3.exceptions import (
@@ -235,7 +235,15 @@ def decode_exception(
         return ConfigurationError(f"{where} is not a usable address: {shown_url(str(error))}")
     if isinstance(reason, IncompleteRead):
         return DamagedContent(f"{where}: the response ended early: {one_line(str(reason), LONGEST_PROBLEM)}")
-    text = one_line(redact(str(reason)) or type(reason).__name__, LONGEST_PROBLEM)
+    text = one_line(redact(str(reason)), LONGEST_PROBLEM)
+    return _decode_temporary(error, reason, where, text)
+
+
+def _decode_temporary(error: HTTPError, reason: BaseException, where: str, text: str) -> RegistrySyncError:
+    """Map a failure that may pass. :param text: of the reason, without secrets."""
+    if isinstance(reason, BadStatusLine | UnknownProtocol) and not isinstance(reason, RemoteDisconnected):
+        return TemporaryError(f"{where} does not answer in HTTP/1.1: {text!r}")
+    text = text or type(reason).__name__
     if isinstance(error, ReadTimeoutError):
         return ResponseTimeout(f"{where} accepted the request, but sent no response before the timeout: {text}")
     if isinstance(error, ProtocolError) and isinstance(reason, TimeoutError):
