@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from registry_sync.errors import DeniedError, NotFound, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.errors import DamagedContent, DeniedError, NotFound, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.content.blob_copy import BlobCopy
@@ -239,6 +239,29 @@ def test_a_refused_upload(
         assert len(receiver.put_to) == tries
         cancelled = [urlsplit(each.target).path for each in receiver.shown if each.method == "DELETE"]
         assert cancelled == tries * ["/upload/1"]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "digest", "tries"),
+    [("sha256", Digest.of(b"other"), 3), ("sha256", Digest.of(b"small"), 1), ("sha512", Digest.of(b"small"), 1)],
+)
+def test_a_registry_that_stores_an_upload_under_another_digest(algorithm: str, digest: Digest, tries: int) -> None:
+    """docker-registry answers with the SHA-256 of a blob that is named by SHA-512."""
+    headers = {"POST": (202, {"Location": "/upload/1"}), "PUT": (201, {"Docker-Content-Digest": str(digest)})}
+
+    def answer(request: ScriptedRequest) -> Reply:
+        status, fields = headers.get(request.method, (404, {}))
+        return Reply(status=status, headers=fields)
+
+    blob = described(b"small", algorithm=algorithm)
+    with ScriptedServer(lambda _: Reply(body=b"small")) as source, ScriptedServer(answer) as receiver:
+        if tries == 1:
+            copy(source, receiver, blob)
+        else:
+            with pytest.raises(DamagedContent) as caught:
+                copy(source, receiver, blob)
+            assert str(caught.value) == f"{receiver.url}/upload/1 stored an upload of {blob.digest} as {digest}"
+        assert sum(request.method == "PUT" for request in receiver.shown) == tries
 
 
 def test_a_blob_at_another_host_is_read_without_the_password(destination: RegistryProcess) -> None:

@@ -208,6 +208,7 @@ class Chunked(ScriptedServer):
 
     :param claims: the bytes that it claims to have of a broken upload; by default those that it has.
     :param refusals: the status and the code of its answers to some writes, by their number.
+    :param told: what it answers to each part: its headers.
     """
 
     def __init__(
@@ -218,10 +219,12 @@ class Chunked(ScriptedServer):
         claims: int | None = None,
         refusals: Mapping[int, tuple[int, str]] | None = None,
         refuses_whole: bool = False,
+        told: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(self._reply)
         self.least, self.cuts, self.claims, self.refuses_whole = least, cuts, claims, refuses_whole
         self.refusals = dict(refusals or {})
+        self.told = told
         self.stored = b""
         self.writes = 0
         self.ranges: list[str] = []
@@ -251,7 +254,9 @@ class Chunked(ScriptedServer):
                 self.cuts -= 1
                 return Reply(status=502)
         stored = {"Location": f"/upload/{len(self.stored)}?state=a", "Range": f"0-{len(self.stored) - 1}"}
-        return Reply(status=202 if request.method == "PATCH" else 201, headers=stored)
+        if request.method == "PATCH":
+            return Reply(status=202, headers=stored if self.told is None else self.told)
+        return Reply(status=201, headers=stored)
 
 
 PARTS = ["PATCH 100000", "PATCH 100000", "PATCH 50000", "PUT 0"]
@@ -273,6 +278,10 @@ PARTS = ["PATCH 100000", "PATCH 100000", "PATCH 50000", "PUT 0"]
         ({"least": 100_000, "cuts": 1, "refusals": {2: (405, "UNSUPPORTED")}}, ["PATCH 100000", *PARTS]),
         ({"least": 100_000, "refusals": {4: (400, "DIGEST_INVALID")}}, [*PARTS[:3], *PARTS]),
         ({"refuses_whole": True}, PARTS),
+        ({"least": 100_000, "told": {}}, PARTS),
+        ({"least": 100_000, "told": {"Range": "0-99999"}}, PARTS),
+        ({"least": 100_000, "told": {"Range": "0-0"}}, PARTS),
+        ({"least": 100_000, "told": {"Range": "bytes 0-100000/*"}}, PARTS),
     ],
 )
 def test_parts_and_resumes_of_an_upload(

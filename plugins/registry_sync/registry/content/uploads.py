@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -125,14 +125,24 @@ class Uploads:
         response = self._write("PUT", address, headers, body)
         if response.status not in (201, 204):
             raise TemporaryError(f"{shown_url(response.url)} answered {response.status} to an upload, not 201")
+        stored = response.digest()
+        if stored and stored.algorithm == blob.digest.algorithm and stored != blob.digest:
+            raise DamagedContent(f"{shown_url(response.url)} stored an upload of {blob.digest} as {stored}")
 
     def _send_part(self, upload: Upload, chunks: Iterable[bytes], start: int, end: int) -> Upload:
+        """Send a part. The ``Range`` of the answer is not looked at: of ECR it is that of the first part for ever.
+
+        A registry that has less answers 416 to the next part, or refuses the digest.
+        https://github.com/aws/containers-roadmap/issues/2831, https://github.com/regclient/regclient/issues/961
+        """
         headers = {**_BINARY, "Content-Range": f"{start}-{end - 1}"}
         response = self._write("PATCH", upload.location, headers, Body(chunks, end - start))
-        stored = _stored_bytes(response)
-        if stored not in (None, end):
-            raise TemporaryError(f"{shown_url(response.url)} stored {stored} bytes of an upload instead of {end}")
-        return Upload(location=self._location(response), chunk_bytes=upload.chunk_bytes)
+        return self._moved(upload, response)
+
+    def _moved(self, upload: Upload, response: Response) -> Upload:
+        """The upload at the address for its next bytes. Some registries give a new one each time."""
+        location = self._location(response) if "Location" in response.headers else upload.location
+        return replace(upload, location=location)
 
     def _write(self, method: str, address: str, headers: dict[str, str], body: bytes | Body) -> Response:
         try:
@@ -153,7 +163,7 @@ class Uploads:
         """
         try:
             response = self._transport.call("GET", upload.location, scope=self._scope)
-            location = self._location(response) if "Location" in response.headers else upload.location
+            found = self._moved(upload, response)
         except LoginRejected:
             raise
         except (NotFound, DeniedError, RefusedError, TemporaryError) as error:
@@ -162,7 +172,7 @@ class Uploads:
         stored = _stored_bytes(response)
         if stored is None or not 1 < stored <= blob.size_bytes:  # 0-0 is the range of one byte and of none
             return None
-        return Upload(location=location, chunk_bytes=upload.chunk_bytes), stored
+        return found, stored
 
     def cancel(self, upload: Upload) -> None:
         """Try to cancel an upload. The registry removes abandoned uploads by itself some day."""
