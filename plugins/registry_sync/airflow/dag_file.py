@@ -56,7 +56,7 @@ def check_dags(dag_file: Path) -> None:
 def _mirrors(file: MirrorsFile) -> dict[str, DAG]:
     """The DAGs of all mirrors: one of each, and one for pushes of those that have events."""
     ids = [name for mirror in file.mirrors for name in (dag_id(mirror), pushes_dag_id(mirror))]
-    return {name: dag for each in ids for name, dag in _of_mirror(file, each).items()}
+    return {name: dag for dag_id in ids for name, dag in _of_mirror(file, dag_id).items()}
 
 
 def _of_mirror(file: MirrorsFile, dag: str, *, with_parameters: bool = True) -> dict[str, DAG]:

@@ -50,7 +50,7 @@ def part_of_file(file: MirrorsFile, place: Place) -> MirrorsFile:
     mirrors = {
         name: replace(mirror, destinations=own)
         for name, mirror in file.mirrors.items()
-        if (own := tuple(each for each in mirror.destinations if each in place.destinations))
+        if (own := tuple(destination for destination in mirror.destinations if destination in place.destinations))
     }
     names = {name for mirror in mirrors.values() for name in (mirror.source, *mirror.destinations)}
     registries = {name: registry for name, registry in file.registries.items() if name in names}

@@ -18,9 +18,9 @@ from registry_sync.sync.session import Connections, policy_files_of
 def check_worker(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
     """Check each skopeo that rules need, with their policies, and each file of registries."""
     yield from check_files(file)
-    settings = [each for each in _all_settings(file) if each.needs_skopeo]
-    for options in dict.fromkeys(each.skopeo for each in settings):
-        yield from _check_skopeo(options, [each for each in settings if each.skopeo == options], connections)
+    settings = [settings for settings in _all_settings(file) if settings.needs_skopeo]
+    for options in dict.fromkeys(setting.skopeo for setting in settings):
+        yield from _check_skopeo(options, [setting for setting in settings if setting.skopeo == options], connections)
 
 
 def _all_settings(file: MirrorsFile) -> Iterator[RouteSettings]:

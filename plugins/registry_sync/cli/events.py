@@ -55,8 +55,8 @@ def print_events(arguments: argparse.Namespace) -> int:
 
 def _addresses(file: MirrorsFile) -> Mapping[Address, Sequence[Subscription]]:
     found: dict[Address, list[Subscription]] = {}
-    for each in subscriptions(file):
-        found.setdefault(each.address, []).append(each)
+    for subscription in subscriptions(file):
+        found.setdefault(subscription.address, []).append(subscription)
     return found
 
 

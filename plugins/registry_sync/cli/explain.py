@@ -142,7 +142,7 @@ def _explain(file: MirrorsFile, mirror: Mirror, repository: str, destinations: S
         for destination in destinations
     ]
     with closing(open_client(source)) as client:
-        tags, has_push_times = _read_tags([each.route for each in routes], client), client.lists_push_times
+        tags, has_push_times = _read_tags([rule_route.route for rule_route in routes], client), client.lists_push_times
     now = datetime.now(UTC)
     for rule_route in routes:
         selection = _select(rule_route.route, tags, now=now, has_push_times=has_push_times)

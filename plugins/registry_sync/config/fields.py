@@ -142,7 +142,7 @@ Schedule = Annotated[str, checked_by(check_schedule)]
 UtcTime = Annotated[
     datetime,
     BeforeValidator(_parse_time),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": each} for each in ("date", "date-time")]}),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": name} for name in ("date", "date-time")]}),
 ]
 
 WorkerFile = Annotated[Path, Field(strict=False), AfterValidator(_check_absolute)]

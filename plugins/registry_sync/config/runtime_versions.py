@@ -57,7 +57,7 @@ class Versions:
     def meet(self, other: Self) -> bool:
         """Return whether both ranges have a version in common."""
         floor = max(self.floor or (), other.floor or ())
-        return all(each.ceiling is None or floor < each.ceiling for each in (self, other))
+        return all(versions.ceiling is None or floor < versions.ceiling for versions in (self, other))
 
     def __str__(self) -> str:
         bounds = ((">=", self.floor), ("<", self.ceiling))
@@ -68,12 +68,12 @@ class Versions:
         first, after = _numbers(version), _after(version)
         floor = {">=": first, "==": first, "": first, ">": after}.get(sign, ())
         ceiling = {"<": first, "<=": after, "==": after, "": after}.get(sign)
-        ceilings = [each for each in (self.ceiling, ceiling) if each is not None]
+        ceilings = [end for end in (self.ceiling, ceiling) if end is not None]
         return type(self)(floor=max(self.floor or (), floor) or None, ceiling=min(ceilings, default=None))
 
 
 def _numbers(version: str) -> Version:
-    numbers = [int(each) for each in version.split(".")]
+    numbers = [int(part) for part in version.split(".")]
     while numbers and not numbers[-1]:
         numbers.pop()
     return tuple(numbers)
@@ -81,7 +81,7 @@ def _numbers(version: str) -> Version:
 
 def _after(version: str) -> Version:
     """The first version that does not begin with ``version``."""
-    *head, last = (int(each) for each in version.split("."))
+    *head, last = (int(part) for part in version.split("."))
     return (*head, last + 1)
 
 

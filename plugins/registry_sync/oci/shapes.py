@@ -97,7 +97,7 @@ def skopeo_obstacle(manifest: Manifest) -> str:
     """
     if manifest.content.startswith(_BYTE_ORDER_MARK):
         return "its JSON begins with a byte order mark"
-    named = (manifest.digest, *(each.digest for each in (*manifest.blobs, *manifest.children)))
+    named = (manifest.digest, *(descriptor.digest for descriptor in (*manifest.blobs, *manifest.children)))
     if any(digest.algorithm != "sha256" for digest in named):
         return "it has digests by sha512"
     if layer := next(filter(is_blob, manifest.children), None):

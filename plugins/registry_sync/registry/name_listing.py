@@ -39,7 +39,7 @@ def list_names(get: Get, url: str, key: str, page_size: int = PAGE_SIZE) -> Iter
     """
     seen = set[str]()
     for size in (page_size, *_LARGER_SIZES):
-        smaller = tuple(each for each in _SMALLER_SIZES if each is None or each < size) if size == page_size else ()
+        smaller = tuple(less for less in _SMALLER_SIZES if less is None or less < size) if size == page_size else ()
         listing = _Listing(get, url, key, size, smaller)
         try:
             for response in read_pages(listing.get, listing.url(), listing.next_of):

@@ -225,7 +225,7 @@ def _keep_one_mirror(document: Document, name: str) -> None:
     """Remove the other mirrors, and the node pools, from a document that has mirrors."""
     value = document.value
     if isinstance(value, dict) and isinstance(value.get("mirrors"), dict):
-        value["mirrors"] = {each: entry for each, entry in value["mirrors"].items() if each == name}
+        value["mirrors"] = {mirror: entry for mirror, entry in value["mirrors"].items() if mirror == name}
         value.pop("nodes", None)
 
 
@@ -266,7 +266,9 @@ def _parse(document: Document, model: type[MirrorsDocument]) -> tuple[MirrorsDoc
     try:
         entries = model.model_validate(document.value)
     except ValidationError as error:
-        invalid = [explain_error(each, document) for each in error.errors(include_url=False) if not is_echo(each)]
+        invalid = [
+            explain_error(problem, document) for problem in error.errors(include_url=False) if not is_echo(problem)
+        ]
     problems = [Problem(place, text) for place, text in document.problems]
     problems += _at_other_places(invalid, problems)
     problems += _at_other_places(find_empty_values(document), problems)

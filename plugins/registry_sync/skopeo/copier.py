@@ -99,8 +99,8 @@ class Skopeo:
             self.stop()
             with self._starting:  # a thread that holds the lock may still start a copy
                 running = list(self._running)
-            for each in running:
-                each.end()
+            for child in running:
+                child.end()
         finally:
             self._cleanup.close()
 
@@ -118,8 +118,8 @@ class Skopeo:
         Safe in a signal handler: it takes no lock, which the interrupted thread may hold.
         """
         self._is_stopping = True
-        for each in list(self._running):
-            each.terminate()
+        for child in list(self._running):
+            child.terminate()
 
     def check_stopping(self) -> None:
         """:raises TemporaryError: after :meth:`stop`."""
@@ -130,7 +130,7 @@ class Skopeo:
     def sent_bytes(self) -> int:
         """Bytes sent so far by finished and running copies."""
         with self._counting:
-            return self._finished_bytes + sum(each.sent_bytes for each in list(self._running))
+            return self._finished_bytes + sum(child.sent_bytes for child in list(self._running))
 
     def copy(self, image: ImageCopy) -> CopyResult:
         """Copy an image or an index by digest.

@@ -97,15 +97,14 @@ def destination_metrics(
 
 def run_metrics(mirror: str, destination: str, reports: Sequence[RouteReport]) -> list[MetricValue]:
     """The counters of one run at one destination. Zeros are sent, too, so that rates begin with the first run."""
-    traffic = [report.traffic for report in reports]
     figures = {
         "copied_tags": sum(report.counts.get("copied", 0) for report in reports),
         "copied_bytes": sum(report.sent_bytes for report in reports),
         "deleted_tags": sum(report.counts.get("deleted", 0) for report in reports),
-        "requests": sum(each.requests for each in traffic),
-        "pulls": sum(each.pulls for each in traffic),
-        "rate_limit_waits": sum(each.waits for each in traffic),
-        "rate_limit_wait_seconds": sum(each.wait_seconds for each in traffic),
+        "requests": sum(report.traffic.requests for report in reports),
+        "pulls": sum(report.traffic.pulls for report in reports),
+        "rate_limit_waits": sum(report.traffic.waits for report in reports),
+        "rate_limit_wait_seconds": sum(report.traffic.wait_seconds for report in reports),
     }
     return _values(figures, (mirror, destination))
 

@@ -72,7 +72,7 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
             artifacts.copy_added_later(observation.scope)
         cache = observation.source.cache
         notes = write_platform_cache(session.destination, session.route, cache) if cache else ()
-        others = [preview(each) for each in plan.decisions if not isinstance(each, CopyTag | DeleteTag)]
+        others = [preview(decision) for decision in plan.decisions if not isinstance(decision, CopyTag | DeleteTag)]
         results = [*copied, *artifacts.results, *others]
         execution = Execution(
             results=(*results, *delete_due(session, plan, results)),

@@ -144,7 +144,7 @@ class Plan:
     def without(self, tags: Iterable[str]) -> Plan:
         """The plan without the decisions about ``tags``."""
         excluded = set(tags)
-        return replace(self, decisions=tuple(each for each in self.decisions if each.tag not in excluded))
+        return replace(self, decisions=tuple(decision for decision in self.decisions if decision.tag not in excluded))
 
 
 def group_by_digest(copies: Iterable[CopyTag]) -> Mapping[Digest, tuple[CopyTag, ...]]:

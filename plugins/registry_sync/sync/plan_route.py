@@ -74,7 +74,9 @@ def plan_tags(
     decisions += [_plan_dropped(tag, dropped) for tag, dropped in source.dropped.items()]
     selected = (tag for tag in selection.selected if tag not in source.dropped)
     planned = (plan_tag(tag, source.states.get(tag), destination.get(tag), rules) for tag in selected)
-    decisions += [_explain_platforms(each, source) if isinstance(each, CopyTag) else each for each in planned]
+    decisions += [
+        _explain_platforms(decision, source) if isinstance(decision, CopyTag) else decision for decision in planned
+    ]
     return _sorted(decisions)
 
 

@@ -271,7 +271,7 @@ class RunReport:
 
     @property
     def failed_routes(self) -> tuple[RouteReport, ...]:
-        return tuple(each for each in self.routes if each.is_failed)
+        return tuple(route for route in self.routes if route.is_failed)
 
     @property
     def is_failed(self) -> bool:

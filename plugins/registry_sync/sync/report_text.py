@@ -68,7 +68,7 @@ def report_table(routes: Sequence[RouteReport]) -> str:
     parts += _windows(routes)
     parts += _pulls(routes)
     parts += _warnings(routes)
-    parts += [f"{_arrow(each)}: {note}" for each in routes for note in each.notes]
+    parts += [f"{_arrow(route)}: {note}" for route in routes for note in route.notes]
     if totals := [route.totals for route in routes if route.totals]:
         parts.append(totals_text(sum_totals(totals)))
     if others := failures[MAX_FAILURES:]:
@@ -107,7 +107,7 @@ MAX_REPOSITORIES_IN_WARNING = 5
 
 def _without_tags(routes: Iterable[RouteReport]) -> list[str]:
     """The source repositories of which a rule selects no tag, in their order."""
-    return list(dict.fromkeys(each.source for each in routes if each.selects_none))
+    return list(dict.fromkeys(route.source for route in routes if route.selects_none))
 
 
 def _warnings(routes: Sequence[RouteReport]) -> Iterator[str]:
@@ -124,7 +124,7 @@ def _warnings(routes: Sequence[RouteReport]) -> Iterator[str]:
 
 def _windows(routes: Sequence[RouteReport]) -> list[str]:
     """The windows of the routes: once when all have the same, otherwise each with its number of routes."""
-    counts = Counter(each.window for each in routes if each.window)
+    counts = Counter(route.window for route in routes if route.window)
     if len(counts) == 1 and counts.total() == len(routes):
         return [f"Looked at {next(iter(counts))}"]
     return ["\n".join(f"{count} routes looked at {window}" for window, count in counts.items())] if counts else []
@@ -132,7 +132,7 @@ def _windows(routes: Sequence[RouteReport]) -> list[str]:
 
 def _pulls(routes: Sequence[RouteReport]) -> list[str]:
     """The pulls of this run that a pull limit counts; nothing without any."""
-    pulls = sum(each.traffic.pulls for each in routes)
+    pulls = sum(route.traffic.pulls for route in routes)
     manifests = "1 manifest" if pulls == 1 else f"{pulls} manifests"
     return [f"Docker Hub's pull limit counted {manifests}"] if pulls else []
 
@@ -149,8 +149,8 @@ def _route_table(routes: Sequence[RouteReport]) -> str:
     totals = _totals(routes)
     rare = {name: totals[name] for name in ("repaired", "locked")}
     shown = {"deleted": totals["deleted"] + totals["would_delete"], **rare}
-    columns = [each for each in _COLUMNS if shown.get(each, True)]
-    rows = [(each.source, f"→ {each.destination}", *(_cells(each)[name] for name in columns)) for each in routes]
+    columns = [column for column in _COLUMNS if shown.get(column, True)]
+    rows = [(route.source, f"→ {route.destination}", *(_cells(route)[name] for name in columns)) for route in routes]
     if len(routes) > 1:
         cells = _total_cells(routes, totals)
         rows.append((f"{len(routes)} routes", "", *(cells[name] for name in columns)))
@@ -180,8 +180,8 @@ def _total_cells(routes: Sequence[RouteReport], totals: Mapping[str, int]) -> di
         "copied": str(totals["copied"] + totals["would_copy"]),
         "deleted": _deleted(totals),
         "digests": str(_digests(routes)),
-        "sent": human_bytes(sum(each.sent_bytes for each in routes)),
-        "seconds": f"{sum(each.seconds for each in routes):.1f}",
+        "sent": human_bytes(sum(route.sent_bytes for route in routes)),
+        "seconds": f"{sum(route.seconds for route in routes):.1f}",
     }
 
 
@@ -193,7 +193,7 @@ def _deleted(counts: Mapping[str, int]) -> str:
 
 def _digests(routes: Iterable[RouteReport]) -> int:
     """The number of images that were copied, or would be. All tags of one digest count once."""
-    return len({each.digest for route in routes for each in route.tags if each.outcome in ("copied", "would_copy")})
+    return len({tag.digest for route in routes for tag in route.tags if tag.outcome in ("copied", "would_copy")})
 
 
 def _totals(routes: Iterable[RouteReport]) -> dict[str, int]:

@@ -123,7 +123,7 @@ class DeletionPlans:
         existing = set(routes)
         kept = {key: dated for key, dated in self.routes.items() if key in existing}
         later = {key for key, dated in kept.items() if dated.at > end}
-        new = {key: DatedDeletions(planned=each, at=end) for key, each in planned.items() if key not in later}
+        new = {key: DatedDeletions(planned=deletions, at=end) for key, deletions in planned.items() if key not in later}
         return type(self)(routes={**kept, **new})
 
     def to_json(self) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class DeletionPlans:
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the result of :meth:`to_json`."""
         routes = {
-            key: DatedDeletions(planned=PlannedDeletions.from_json(each), at=datetime.fromisoformat(each["at"]))
-            for key, each in document.items()
+            key: DatedDeletions(planned=PlannedDeletions.from_json(plan), at=datetime.fromisoformat(plan["at"]))
+            for key, plan in document.items()
         }
         return cls(routes=routes)

@@ -39,7 +39,7 @@ def log_plan(plan: Plan) -> None:
     """Log the number of decisions by kind, and the first reasons of tags that are not copied."""
     counts = Counter(type(decision) for decision in plan.decisions)
     log.info("Plan: %s", ", ".join(f"{counts[kind]} {words}" for kind, words in _WORDS if counts[kind]) or "no tags")
-    others = [each for each in plan.decisions if isinstance(each, Skipped | DeleteTag | Locked | Failed)]
+    others = [skipped for skipped in plan.decisions if isinstance(skipped, Skipped | DeleteTag | Locked | Failed)]
     for decision in others[:MAX_LOGGED_TAGS]:
         log.info("  %s: %s", decision.tag, decision.reason)
     if len(others) > MAX_LOGGED_TAGS:

@@ -106,7 +106,7 @@ def steps_text(selection: Selection) -> str:
 
     With several rules: ``rule 1: listed 40 → include 3; rule 2: listed 40 → semver 4; together 5``.
     """
-    rules = [f"rule {number}: {_steps_line(each)}" for number, each in enumerate(selection.by_rule, start=1)]
+    rules = [f"rule {number}: {_steps_line(part)}" for number, part in enumerate(selection.by_rule, start=1)]
     return "; ".join([*rules, _steps_line(selection)])
 
 

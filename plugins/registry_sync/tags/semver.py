@@ -132,7 +132,7 @@ class Range:
 
     def _asks_for(self, version: Version, bounds: _Bounds) -> bool:
         return self.prereleases or any(
-            not each.version.is_release and _numbers(each.version) == _numbers(version) for each in bounds
+            not bound.version.is_release and _numbers(bound.version) == _numbers(version) for bound in bounds
         )
 
 
@@ -156,7 +156,7 @@ def parse_range(text: str, *, prereleases: bool = False) -> Range:
     """
     parser = _Parser(prereleases=prereleases)
     try:
-        alternatives = tuple(parser.alternative(each) for each in text.split("||"))
+        alternatives = tuple(parser.alternative(part) for part in text.split("||"))
     except ValueError as error:
         advice = "write such as '>=1.2 <2', '^1.4', '~1.4.2', '1.x', '1.2 - 1.4' or two of them with || between"
         raise ConfigurationError(f"{quoted(text)} is not a version range: {error}; {_slip(text) or advice}") from error
@@ -208,7 +208,7 @@ class _Partial:
         match = _PARTIAL.fullmatch(text)
         if match is None:
             raise ValueError(f"{quoted(text)} is not a version")
-        parts = [each for each in match.group(2, 3, 4) if each is not None]
+        parts = [number for number in match.group(2, 3, 4) if number is not None]
         numbers = tuple(map(int, takewhile(str.isdigit, parts)))
         has_gap = any(map(str.isdigit, parts[len(numbers) :]))
         prerelease = match[5] or "" if len(numbers) == 3 else ""
@@ -285,7 +285,7 @@ class _Parser:
             return
         kept = 2
         if operator == "^":
-            kept = next((count for count, each in enumerate(partial.numbers, start=1) if each), 3)
+            kept = next((count for count, number in enumerate(partial.numbers, start=1) if number), 3)
         yield from self._from(partial)
         yield _Bound("<", partial.following(kept))
 

@@ -36,7 +36,7 @@ def check_skopeos(all_settings: Sequence[RouteSettings], task: str) -> list[Skop
     found, with_skopeo = [], [settings for settings in all_settings if settings.needs_skopeo]
     for options in dict.fromkeys(settings.skopeo for settings in with_skopeo):
         skopeo = SkopeoHook(options, task=task).get_conn()
-        check_policies((policy_files_of(each) for each in with_skopeo if each.skopeo == options), skopeo)
+        check_policies((policy_files_of(settings) for settings in with_skopeo if settings.skopeo == options), skopeo)
         found.append(skopeo)
     return found
 

@@ -308,7 +308,10 @@ MAX_UNROUTED = 100
 
 def unrouted_reports(mirror: str, destination: str, failures: Sequence[FailedRepository]) -> list[RouteReport]:
     """A report for each failure, at most :data:`MAX_UNROUTED` and one for all others."""
-    shown = [RouteReport.of_unrouted(mirror, each.source, destination, each.error) for each in failures[:MAX_UNROUTED]]
+    shown = [
+        RouteReport.of_unrouted(mirror, failure.source, destination, failure.error)
+        for failure in failures[:MAX_UNROUTED]
+    ]
     if others := len(failures) - len(shown):
         error = ConfigurationError("they are not mirrored either; the log of the task that lists the routes has them")
         shown.append(RouteReport.of_unrouted(mirror, f"{others} more repositories", destination, error))

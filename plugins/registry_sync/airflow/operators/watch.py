@@ -122,14 +122,16 @@ class WatchOperator(BaseOperator):
         if mirror.is_disabled(messenger.now):
             return self._leave_disabled(mirror, known, messenger)
         if (enabled_at := mirror.enabled_again_at) and enabled_at <= messenger.now:
-            known = [replace(each, stored=enabled_since(each.stored, enabled_at)) for each in known]
+            known = [
+                replace(destination, stored=enabled_since(destination.stored, enabled_at)) for destination in known
+            ]
         missing = find_missing_run(context["ti"], mirror, known, messenger.store, messenger.now)
         alerts = in_order([*collect_alerts(known, messenger.now), *([missing] if missing else [])])
         for alert in alerts:
             self.log.warning("%s: %s: %s: %s", mirror.name, alert.kind, alert.place, alert.reason)
-        for each in known:
+        for destination in known:
             overdue_since = missing.since if missing else None
-            send_metrics(destination_metrics(each.stored, messenger.now, overdue_since=overdue_since))
+            send_metrics(destination_metrics(destination.stored, messenger.now, overdue_since=overdue_since))
         self._send_event_age(mirror, messenger.now)
         links = mirror_links(mirror.name, last_run(known))
         messenger.tell(Subject.of_mirror(mirror.name), mirror.notify, alerts, links, mirror.owner)
@@ -149,8 +151,8 @@ class WatchOperator(BaseOperator):
         text = until_text(mirror.disabled_until)
         self.log.info("%s: %s", mirror.name, text)
         messenger.store.delete(watched_key(mirror.name))
-        for each in known:
-            send_metrics(destination_metrics(replace(each.stored, disabled=text), messenger.now))
+        for destination in known:
+            send_metrics(destination_metrics(replace(destination.stored, disabled=text), messenger.now))
         return 0
 
 
@@ -190,7 +192,7 @@ def _status_code(error: Exception) -> Any:
 
 
 def _states(known: Sequence[KnownDestination]) -> list[DestinationState]:
-    return [each.stored.state for each in known if each.stored.state]
+    return [destination.stored.state for destination in known if destination.stored.state]
 
 
 def last_run(known: Sequence[KnownDestination]) -> str | None:

@@ -43,8 +43,8 @@ def count_lost(context: Context, mirror: str, source: Registry, rows: Iterable[R
         named = _named_tags(context, mirror, source, since) if found else []
         lost = [
             LostTag(repository=repository, tag=tag, found_at=now.replace(microsecond=0))
-            for (repository, tag), each in sorted(found.items())
-            if not _is_named(repository, tag, each.since - CLOCK_SKEW, named)
+            for (repository, tag), found_tag in sorted(found.items())
+            if not _is_named(repository, tag, found_tag.since - CLOCK_SKEW, named)
         ]
         if lost:
             _add(mirror, lost)
@@ -86,7 +86,7 @@ def _is_named(repository: str, tag: str, since: datetime, named: Sequence[Named]
 
 def _add(mirror: str, lost: Sequence[LostTag]) -> None:
     """Add lost tags to those that are stored, and log them."""
-    shown = ", ".join(f"{each.repository}:{each.tag}" for each in lost[:10])
+    shown = ", ".join(f"{tag.repository}:{tag.tag}" for tag in lost[:10])
     log.warning("No event named %d tags that this run found: %s%s", len(lost), shown, ", …" if len(lost) > 10 else "")
     store = open_named_store(pushes_asset_name(mirror))
     earlier = read_state(store, LOST_KEY, LostEvents) or LostEvents()

@@ -19,6 +19,8 @@ def remember_events(mirror: str, received: Sequence[ReceivedEvent]) -> None:
         store = open_named_store(pushes_asset_name(mirror))
         earlier = read_state(store, EVENTS_KEY, LastEvents)
         last = after_events(
-            earlier, [each.at for each in received if not each.is_own], [each.at for each in received if each.is_own]
+            earlier,
+            [event.at for event in received if not event.is_own],
+            [event.at for event in received if event.is_own],
         )
         store.set(EVENTS_KEY, as_document(last))

@@ -48,7 +48,7 @@ class PushesOperator(BaseOperator):
         """Push the pushed repositories to XCom, and wait."""
         received = self._of_source(read_events(context, self.mirror.name, self.source))
         remember_events(self.mirror.name, received)
-        chosen = self._choose(merge_pushes(push for each in received for push in each.event.pushes))
+        chosen = self._choose(merge_pushes(push for event in received for push in event.event.pushes))
         now = datetime.now(UTC)
         if not chosen:
             self._end_run("the events name no repository that the mirrors file chooses")
@@ -67,14 +67,14 @@ class PushesOperator(BaseOperator):
 
     def _of_source(self, received: Sequence[ReceivedEvent]) -> list[ReceivedEvent]:
         """The events of the mirror's source. Those of other registries are logged."""
-        for each in received:
-            if each.event.registry != self.source.name:
+        for event in received:
+            if event.event.registry != self.source.name:
                 self.log.warning(
                     "An event of the registry %r is left out: the source of this mirror is %r",
-                    each.event.registry,
+                    event.event.registry,
                     self.source.name,
                 )
-        return [each for each in received if each.event.registry == self.source.name]
+        return [event for event in received if event.event.registry == self.source.name]
 
     def _choose(self, pushes: Sequence[Push]) -> list[Push]:
         """The pushes to repositories that the mirrors file chooses, by their names at the source. Logs the others."""
@@ -93,7 +93,7 @@ class PushesOperator(BaseOperator):
 
 def settled_at(received: Sequence[ReceivedEvent], settle: timedelta) -> datetime:
     """The time at which all pushes have settled. Pushes of our own tasks were complete before their event."""
-    return max(each.at if each.is_own else each.at + settle for each in received)
+    return max(event.at if event.is_own else event.at + settle for event in received)
 
 
 def _text(push: Push) -> str:

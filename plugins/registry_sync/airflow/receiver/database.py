@@ -34,8 +34,8 @@ def read_subscriptions() -> Mapping[Address, tuple[Subscription, ...]]:
     with create_session() as session:
         known = list_subscriptions(session)
     found: dict[Address, tuple[Subscription, ...]] = {}
-    for each in known:
-        found[each.address] = (*found.get(each.address, ()), each)
+    for subscription in known:
+        found[subscription.address] = (*found.get(subscription.address, ()), subscription)
     return found
 
 

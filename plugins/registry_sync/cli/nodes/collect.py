@@ -31,11 +31,11 @@ def add_collect(parser: argparse.ArgumentParser) -> None:
 def _collect(arguments: argparse.Namespace) -> int:
     """Write the list. Return 1 when an image was left out."""
     found = [_read(name) for name in arguments.files]
-    places = {image: at for each in found for image, at in each.places.items()}
+    places = {image: at for images in found for image, at in images.places.items()}
     images = sorted({_with_tag(image) for image in places if not _has_digest_alone(image)})
     untagged = _untagged(places, images)
     names = {split_image(image)[0] for image in images}
-    problems = [problem for each in found for name, problem in each.left_out.items() if name not in names]
+    problems = [problem for images in found for name, problem in images.left_out.items() if name not in names]
     problems += [f"{places[image]}: left out: {_no_tag(image)}" for image in untagged]
     print(*(f"{problem}\n" for problem in problems), sep="", end="", file=sys.stderr)
     if not images:

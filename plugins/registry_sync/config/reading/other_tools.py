@@ -54,7 +54,7 @@ _SKOPEO_KEYS = frozenset({"images", "images-by-tag-regex", "images-by-semver"})
 
 def _is_skopeo(value: Any) -> bool:
     is_full = isinstance(value, Mapping) and bool(value)
-    return is_full and all(isinstance(each, Mapping) and _SKOPEO_KEYS & each.keys() for each in value.values())
+    return is_full and all(isinstance(entry, Mapping) and _SKOPEO_KEYS & entry.keys() for entry in value.values())
 
 
 def _is_promoter(value: Any) -> bool:
@@ -73,13 +73,13 @@ def _is_image_syncer(value: Any) -> bool:
     if not isinstance(value, Mapping) or not value:
         return False
     if value.keys() <= {"auth", "images"}:
-        return all(isinstance(each, Mapping) for each in value.values())
+        return all(isinstance(entry, Mapping) for entry in value.values())
     return _is_rules(value) or _is_logins(value)
 
 
 def _is_rules(value: Mapping[str, Any]) -> bool:
     """Return whether each key is an image's name, and each value another or a list of them."""
-    texts = [text for each in value.values() for text in (each if isinstance(each, tuple) else (each,))]
+    texts = [text for names in value.values() for text in (names if isinstance(names, tuple) else (names,))]
     names = [*value, *texts]
     return all(isinstance(name, str) and _IMAGE.fullmatch(name) for name in names) and any(
         "/" in name for name in names
@@ -90,13 +90,13 @@ _LOGIN_KEYS = frozenset({"username", "password", "insecure"})
 
 
 def _is_logins(value: Mapping[str, Any]) -> bool:
-    return all(isinstance(each, Mapping) and each and each.keys() <= _LOGIN_KEYS for each in value.values())
+    return all(isinstance(login, Mapping) and login and login.keys() <= _LOGIN_KEYS for login in value.values())
 
 
 def _has_all(value: Any, keys: set[str]) -> bool:
     """Return whether a value is a list of mappings, of which one has all these keys."""
-    is_list = isinstance(value, tuple) and all(isinstance(each, Mapping) for each in value)
-    return is_list and any(keys <= each.keys() for each in value)
+    is_list = isinstance(value, tuple) and all(isinstance(entry, Mapping) for entry in value)
+    return is_list and any(keys <= entry.keys() for entry in value)
 
 
 _FORMS: Mapping[Tool, Callable[[Any], bool]] = {

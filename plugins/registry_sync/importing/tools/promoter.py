@@ -70,8 +70,10 @@ def _general(manifest: Section) -> Iterator[Remark]:
 
 
 def _places(registries: tuple[Section, ...], manifest: Section, wish: Wish) -> _Places:
-    sources = [parse_place(each.required("name"), each.line) for each in registries if each.flag("src")]
-    others = tuple(parse_place(each.required("name"), each.line) for each in registries if not each.flag("src"))
+    sources = [parse_place(registry.required("name"), registry.line) for registry in registries if registry.flag("src")]
+    others = tuple(
+        parse_place(registry.required("name"), registry.line) for registry in registries if not registry.flag("src")
+    )
     if len(sources) != 1 or not (others or wish.destinations):
         raise manifest.no_counterpart("expected one registry with src: true, and another one", "registries")
     return _Places(sources[0], wish.destinations or others)

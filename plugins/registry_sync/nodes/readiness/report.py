@@ -54,7 +54,7 @@ class ReadinessReport:
             parts.append(table(_HEADINGS, [_row(image) for image in self.images], right=_RIGHT))
         parts += _problems([image for image in self.images if image.fault])
         parts += _image_notes([image for image in self.images if image.note])
-        parts += [explain_limit(each) for each in self.verdicts if each.images and not each.is_promised]
+        parts += [explain_limit(verdict) for verdict in self.verdicts if verdict.images and not verdict.is_promised]
         return "\n\n".join([*parts, *self.notes])
 
     def to_json(self) -> dict[str, Any]:

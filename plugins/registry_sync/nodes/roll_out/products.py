@@ -22,7 +22,10 @@ def buildkit(roll_out: RollOut) -> str:
             "with them (trust: pull+resolve)"
         )
     registry = roll_out.registry
-    lines = [f"[registry.{json.dumps(registry.host)}]", f"  mirrors = {json.dumps([each.host for each in mirrors])}"]
+    lines = [
+        f"[registry.{json.dumps(registry.host)}]",
+        f"  mirrors = {json.dumps([pool_mirror.host for pool_mirror in mirrors])}",
+    ]
     lines += [] if registry.tls else ["  http = true"]
     for mirror in mirrors:
         settings = [] if mirror.tls else ["  http = true"]

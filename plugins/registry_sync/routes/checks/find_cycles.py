@@ -105,7 +105,7 @@ def _copies(namespace: NamespaceRoutes, repositories: Repositories) -> Iterator[
     """The copies that a rule may make, without those onto themselves, which are another problem."""
     copied = namespace.copied_forms(repositories.forms)
     copies = (Repositories(registry_key(namespace.destination.host), forms) for forms in copied)
-    return (each for each in copies if each != repositories)
+    return (copy for copy in copies if copy != repositories)
 
 
 def find_cycle_by_texts(namespace: NamespaceRoutes, pattern: NamePattern, routes: RouteMap) -> tuple[Repository, ...]:

@@ -80,7 +80,7 @@ def mirror_problem(mirror: Registry, registry: Registry) -> str:
     host = re.sub(r":[0-9]+$", "", mirror.host)
     if same_registry(mirror.host, registry.host):
         return f"{mirror.host} is the registry of the pool, which machines use after the mirrors anyway; remove it"
-    if any(re.fullmatch(each, host) for each in PUBLIC_HOSTS):
+    if any(re.fullmatch(public_host, host) for public_host in PUBLIC_HOSTS):
         return f"{mirror.host} is a public registry: {_squatting(registry)}; use a registry that only you can push to"
     if mirror.api_kind == "ecr":
         return (
@@ -127,7 +127,7 @@ def runtime_problem(pool: NodePool, registry: Registry, runtime: Runtime) -> str
             f"dockerd supports mirrors only for {DOCKER_HUB}, and the registry of this pool is {registry.host}; "
             "remove mirrors:, or use containerd or crio"
         )
-    untrusted = [each.registry for each in pool.pool_mirrors if each.trust == "pull"]
+    untrusted = [pool_mirror.registry for pool_mirror in pool.pool_mirrors if pool_mirror.trust == "pull"]
     if untrusted and runtime in WHOLE_TRUST_ONLY:
         return (
             f"{runtime} cannot pull from a mirror without also resolving tags there, and {untrusted[0]!r} has "

@@ -118,7 +118,7 @@ def list_failing(
     """
     stored = _stored(reader, mirror, destination)
     runs = reader.runs()
-    due = [as_disabled(each, runs.get(each.mirror)) for each in stored]
+    due = [as_disabled(destination, runs.get(destination.mirror)) for destination in stored]
     return replace(failing_routes(reader, due, now, offset=offset, limit=limit), notes=tuple(unreadable(stored)))
 
 

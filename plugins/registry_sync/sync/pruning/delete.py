@@ -52,7 +52,9 @@ def undone_deletions(plan: Plan, deleted: Iterable[TagResult]) -> PlannedDeletio
     if plan.planned_deletions is None:
         return None
     done = {result.tag for result in deleted if result.outcome == "deleted"}
-    marks = tuple(deletion_mark(each.tag, each.digest) for each in plan.deletions if each.tag not in done)
+    marks = tuple(
+        deletion_mark(deletion.tag, deletion.digest) for deletion in plan.deletions if deletion.tag not in done
+    )
     return replace(plan.planned_deletions, marks=marks)
 
 

@@ -65,7 +65,9 @@ def _is_present(session: Session, tag: str, known: Mapping[str, TagState]) -> bo
 
 def fail_overwritten(session: Session, plan: Plan, copied: Sequence[TagResult]) -> list[TagResult]:
     """Fail copied tags that overwrote each other, because the destination turned out to fold case."""
-    expected = {each.tag: each.digest for each in plan.decisions if isinstance(each, CopyTag | Unchanged)}
+    expected = {
+        decision.tag: decision.digest for decision in plan.decisions if isinstance(decision, CopyTag | Unchanged)
+    }
     done = {result.tag for result in copied if result.outcome == "copied"}
     reasons = {
         tag: _reason(session, group)

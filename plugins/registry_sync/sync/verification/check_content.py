@@ -195,9 +195,9 @@ class _Checker:
         if root := read(digest):
             for _ in walk_manifests(root, read, enters=lambda child: not is_blob(child)):
                 pass
-        blobs = {blob.digest: blob for each in manifests for blob in blobs_of(each) if not blob.urls}
+        blobs = {blob.digest: blob for part in manifests for blob in blobs_of(part) if not blob.urls}
         self.blobs |= blobs
-        self._configs |= {blob.digest for each in manifests for blob in each.blobs[:1]}
+        self._configs |= {blob.digest for part in manifests for blob in part.blobs[:1]}
         return ImageCheck(digest=digest, blobs=frozenset(blobs), faults=tuple(faults), error=next(iter(errors), None))
 
     def _read_manifest(self, digest: Digest) -> Manifest | Fault:
