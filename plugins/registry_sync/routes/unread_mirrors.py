@@ -1,7 +1,6 @@
-"""Mirrors that could not be read because of a mistake, and pruning where they may write.
+"""Mirrors with a mistake, and pruning where they may write.
 
-Their rules are unknown, so nobody knows which repositories they write. Pruning such a repository would delete their
-tags.
+Nobody knows which repositories they write once they are correct. Pruning such a repository would delete their tags.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.config.reading.yaml_source import Document
 from registry_sync.config.registry import Registry
 from registry_sync.config.rules import Rule
-from registry_sync.registry.same_registry import storage_key
-from registry_sync.routes.graph import uses_known_registries
+from registry_sync.registry.same_registry import registry_key, storage_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +39,10 @@ def stop_pruning(
 ) -> tuple[MirrorsFile, list[Problem]]:
     """The file without pruning to registries that unread mirrors may write, and a problem for each mirror concerned.
 
+    :param file: the healthy mirrors.
     :param built: the file with all mirrors that could be read.
     """
-    unread = [*_find_unread(built, document)]
+    unread = [*_find_unread(file, built, document)]
     unread += (UnreadMirror(remedy=f"{name} is renamed or removed", hosts=None) for name in unread_files)
     mirrors, problems = dict(file.mirrors), list[Problem]()
     for name, mirror in file.mirrors.items():
@@ -74,25 +73,30 @@ def _first_writer(
     return next((other for other in unread if any(map(other.may_write, destinations))), None)
 
 
-def _find_unread(built: MirrorsFile, document: Document) -> Iterator[UnreadMirror]:
-    """The mirrors of a document that have no routes in its graph. One that is written twice has two sets of rules."""
+def _find_unread(file: MirrorsFile, built: MirrorsFile, document: Document) -> Iterator[UnreadMirror]:
+    """The mirrors of a document that are not healthy. One that is written twice has two sets of rules."""
     twice = {place for place, _ in document.problems}
     for name, written in document.value["mirrors"].items():
-        mirror = built.mirrors.get(name)
         if twice & {("mirrors", name), ("mirrors", name, "destinations")}:
             yield UnreadMirror(remedy=f"mirrors.{name} is correct", hosts=None)
-        elif mirror is None or not uses_known_registries(mirror, built.registries):
+        elif name not in file.mirrors:
             hosts = _hosts(written, built.registries, document.value.get("defaults"))
             yield UnreadMirror(remedy=f"mirrors.{name} is correct", hosts=hosts)
 
 
 def _hosts(written: Any, registries: Mapping[str, Registry], defaults: Any) -> frozenset[str] | None:
-    """The hosts that the destinations of an entry name, or those that it inherits; ``None`` where one is unknown."""
+    """The hosts that the destinations of an entry name, or those that it inherits; ``None`` where one is unknown.
+
+    Destinations that are the same registry, or the source's, are a mistake themselves: another one was meant.
+    """
     names = _destinations(written, defaults)
     if not isinstance(names, tuple | list) or not names:
         return None
-    known = [storage_key(registries[name].host) for name in names if isinstance(name, str) and name in registries]
-    return frozenset(known) if len(known) == len(names) else None
+    known = [registries[name].host for name in names if isinstance(name, str) and name in registries]
+    source = registries.get(str(written.get("source"))) if isinstance(written, Mapping) else None
+    distinct = {registry_key(host) for host in (*known, *([source.host] if source else []))}
+    is_sensible = len(known) == len(names) and len(distinct) == len(known) + bool(source)
+    return frozenset(map(storage_key, known)) if is_sensible else None
 
 
 def _destinations(written: Any, defaults: Any) -> Any:
