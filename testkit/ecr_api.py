@@ -63,6 +63,7 @@ class EcrServer(ApiServer):
     :ivar calls: every call of the API.
     :ivar page_size: most items of a page, whatever is asked for.
     :ivar templates: the repository creation templates.
+    :ivar account: account of the identity, whose templates are listed.
     :ivar expired: ids of keys whose session has ended.
     """
 
@@ -72,6 +73,7 @@ class EcrServer(ApiServer):
         self.calls: list[Call] = []
         self.page_size = 1000
         self.templates: list[Document] = []
+        self.account = ACCOUNT
         self.expired = set[str]()
         self._repositories: dict[str, _Repository] = {}
         self._pushed_at: dict[str, datetime] = {}
@@ -117,11 +119,9 @@ class EcrServer(ApiServer):
 
     def _has_template(self, name: str) -> bool:
         """Only a push reads templates. A HEAD before it makes the repository too, which nothing depends on."""
-        for template in self.templates:
-            is_of_it = template["prefix"] == "ROOT" or name.startswith(f"{template['prefix']}/")
-            if is_of_it and "CREATE_ON_PUSH" in template["appliedFor"]:
-                return True
-        return False
+        prefixes = {"" if row["prefix"] == "ROOT" else f"{row['prefix']}/": row["appliedFor"] for row in self.templates}
+        fitting = max((prefix for prefix in prefixes if name.startswith(prefix)), key=len, default=None)
+        return fitting is not None and "CREATE_ON_PUSH" in prefixes[fitting]
 
     def answer_api(self, asked: Asked) -> Answer:
         if asked.path != "/":
@@ -166,7 +166,8 @@ class EcrServer(ApiServer):
                 self.create(name)
                 return json_answer({"repository": self._row(name)})
             case "DescribeRepositoryCreationTemplates":
-                return self._page(call.document, "repositoryCreationTemplates", list(self.templates))
+                page = self._page(call.document, "repositoryCreationTemplates", list(self.templates))
+                return json_answer({**json.loads(page.body), "registryId": self.account})
             case _ if name not in self._repositories:
                 return _missing(name)
             case "DescribeImages":

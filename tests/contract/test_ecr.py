@@ -280,6 +280,49 @@ class TestCreation:
             client.create_repository(app(ecr, "team/new"))
         assert ("CreateRepository" in ecr.actions()) is creates
 
+    @pytest.mark.parametrize(
+        ("prefixes", "creates"),
+        [
+            (["ROOT", "team"], True),
+            (["ROOT", "team/", "other"], True),
+            (["ROOT", "team/new", "tea"], False),
+            (["team/x", "team/new/x"], True),
+        ],
+    )
+    def test_the_longest_prefix_decides(self, ecr: EcrServer, prefixes: list[str], creates: bool) -> None:
+        """Only the first of the templates is for pushes. The order of the list does not count."""
+        ecr.page_size = 1
+        rows = [{"prefix": prefix, "appliedFor": ["REPLICATION"]} for prefix in prefixes]
+        rows[0]["appliedFor"] = ["CREATE_ON_PUSH"]
+        for templates in (rows, rows[::-1]):
+            ecr.templates = list(templates)
+            ecr.calls.clear()
+            with connect(ecr) as client:
+                client.create_repository(app(ecr, "team/new" if templates is rows else "team/again"))
+            assert ("CreateRepository" in ecr.actions()) is creates
+
+    def test_templates_of_another_account_decide_nothing(self, ecr: EcrServer) -> None:
+        ecr.account = "210987654321"
+        endpoint = Endpoint(host="123456789012.dkr.ecr.eu-west-1.amazonaws.com", identity=shared_keys())
+        repository = Repository(endpoint.host, "team/new")
+        with closing(EcrClient(endpoint, api_url=ecr.url)) as client:
+            client.create_repository(Repository(endpoint.host, "team/app"))
+            with pytest.raises(DeniedError) as caught:
+                client.create_repository(repository)
+        assert str(caught.value) == (
+            f"{repository} does not exist, and was not created: whether a creation template of account 123456789012 "
+            "is for it cannot be known by an identity of account 210987654321; assume a role of account 123456789012, "
+            "create the repository, or remove create_repository where a template creates it"
+        )
+        assert "CreateRepository" not in ecr.actions()
+
+    @pytest.mark.parametrize("code", ["UnknownOperationException", "UnsupportedOperation", "InvalidAction"])
+    def test_a_region_without_templates(self, ecr: EcrServer, code: str) -> None:
+        ecr.fail("DescribeRepositoryCreationTemplates", code)
+        with connect(ecr) as client:
+            client.create_repository(app(ecr, "team/new"))
+        assert ecr.actions()[-1] == "CreateRepository"
+
     def test_a_repository_that_another_task_creates_meanwhile(self, ecr: EcrServer) -> None:
         ecr.fail("CreateRepository", "RepositoryAlreadyExistsException", "it already exists")
         with connect(ecr) as client:
@@ -309,9 +352,16 @@ class TestCreation:
         assert str(caught.value) == f"ecr:CreateRepository of {ecr.host}/team/new answered without the repository"
 
     def test_creation_needs_an_identity(self, ecr: EcrServer) -> None:
-        with closing(EcrClient(Endpoint(host=ecr.host, tls=False))) as client, pytest.raises(DeniedError) as caught:
-            client.create_repository(app(ecr, "team/new"))
-        assert str(caught.value) == f"creating repositories at {ecr.host} needs {IDENTITY}"
+        """With a fixed login the repositories that exist get their copies."""
+        with closing(EcrClient(Endpoint(host=ecr.host, tls=False))) as client:
+            client.create_repository(app(ecr))
+            with pytest.raises(DeniedError) as caught:
+                client.create_repository(app(ecr, "team/new"))
+            assert client.create_fault() == f"creating repositories at {ecr.host} needs {IDENTITY}"
+        assert str(caught.value) == (
+            f"{ecr.host}/team/new does not exist, and creating repositories at {ecr.host} needs {IDENTITY}; else "
+            "create it (aws ecr create-repository), or remove create_repository where a creation template creates it"
+        )
 
 
 class TestDeletion:

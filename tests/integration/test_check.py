@@ -205,6 +205,25 @@ class TestDestinations:
             "and an OAuth token with the scope repo:write"
         ) in capsys.readouterr().out
 
+    def test_a_fixed_login_of_ecr_creates_nothing(
+        self,
+        locked: RegistryProcess,
+        source: RegistryProcess,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_REGISTRY_BACKUP", f"docker://robot:{PASSWORD}@{locked.host}")
+        file = Path(write(tmp_path, source.host, locked.host, "team/app", kind="ecr"))
+        document = json.loads(file.read_text())
+        document["registries"]["backup"]["create_repository"] = True
+        file.write_text(json.dumps(document))
+        assert main(["check", str(file)]) == FAILED
+        assert (
+            f"MISSING: registry backup: create repositories (mirror team): creating repositories at {locked.host} "
+            "needs an identity of AWS: a connection of type aws, or identity: ambient"
+        ) in capsys.readouterr().out
+
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_a_login_that_the_registry_quotes_is_masked(

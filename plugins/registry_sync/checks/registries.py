@@ -165,6 +165,10 @@ def _check_destination(
     yield from _summarized(findings, mirror, total)
     if routes:
         yield _check_push(subject, mirror, routes[0].destination_repository, client)
+    if registry.create_repository and (fault := client.create_fault()):
+        remedy = "correct that, or create each repository yourself and remove create_repository"
+        check = f"create repositories (mirror {mirror.name})"
+        yield Finding(subject=subject, check=check, verdict="missing", text=fault, remedy=remedy)
     if any(rule.settings.deletes_tags for rule in mirror.rules):
         check, fault = f"delete tags (mirror {mirror.name})", client.delete_fault()
         if fault:

@@ -233,6 +233,9 @@ class RegistryClient(Protocol):
     def create_repository(self, repository: Repository) -> None:
         """Create a repository before the first push. Does nothing where a push creates it."""
 
+    def create_fault(self) -> str:
+        """The reason that these credentials cannot create repositories, as far as that is known; else empty."""
+
     def notes(self, repository: Repository, *, is_changed: bool) -> tuple[str, ...]:
         """Notes about a repository for its report, from earlier responses.
 

@@ -342,6 +342,10 @@ class DistributionClient:
     def create_repository(self, repository: Repository) -> None:
         """Do nothing: a push creates the repository."""
 
+    def create_fault(self) -> str:
+        """Return nothing: a push needs no other right."""
+        return ""
+
     def get_blob(self, repository: Repository, descriptor: Descriptor) -> bytes:
         """A small blob, such as an image config. :raises TemporaryError: when it does not match the digest."""
         path = blob_path(repository, descriptor.digest)

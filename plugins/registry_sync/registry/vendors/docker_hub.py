@@ -147,8 +147,8 @@ class DockerHubClient(VendorApiClient):
         :raises DeniedError: also without credentials.
         :raises RefusedError: when it does not exist afterwards, for example because the namespace is unknown.
         """
-        if self._credentials is None:
-            raise DeniedError(f"creating repositories at {self._host} needs a Docker ID and an access token")
+        if fault := self.create_fault():
+            raise DeniedError(fault)
         if self._exists(repository):
             return
         namespace, _, name = repository.name.partition("/")
@@ -159,6 +159,11 @@ class DockerHubClient(VendorApiClient):
         except (RefusedError, NotFound) as error:
             if not self._exists(repository):
                 raise RefusedError(f"{repository} cannot be created, does its namespace exist? ({error})") from error
+
+    def create_fault(self) -> str:
+        """Nobody creates repositories anonymously."""
+        fault = f"creating repositories at {self._host} needs a Docker ID and an access token"
+        return fault if self._credentials is None else ""
 
     def _exists(self, repository: Repository) -> bool:
         namespace, _, name = repository.name.partition("/")

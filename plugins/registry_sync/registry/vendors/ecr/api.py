@@ -104,8 +104,12 @@ class EcrApi:
         if self._limits:
             self._limits.close()
 
-    def pages(self, action: str, key: str, subject: str, **parameters: Any) -> Iterator[list[Row]]:
-        """The rows under ``key`` of every page. A page without such a list is an error, and never an empty one.
+    def rows(self, action: str, key: str, subject: str, **parameters: Any) -> Iterator[list[Row]]:
+        """The rows under ``key`` of every page, as :meth:`pages` reads them."""
+        return (page[key] for page in self.pages(action, key, subject, **parameters))
+
+    def pages(self, action: str, key: str, subject: str, **parameters: Any) -> Iterator[Row]:
+        """Every page, with rows under ``key``. A page without such a list is an error, and never an empty one.
 
         :param subject: the repository or registry, for messages.
         :raises TemporaryError: when a later page cannot be read, or the pages form a loop.
@@ -118,7 +122,7 @@ class EcrApi:
             rows = page.get(key)
             if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
                 raise TemporaryError(f"ecr:{action} of {subject} answered without a list of {key}")
-            yield rows
+            yield page
             seen.add(token)
             token = page.get("nextToken") or ""
             if not token:

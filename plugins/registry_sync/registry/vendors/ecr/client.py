@@ -25,6 +25,8 @@ from registry_sync.registry.tag_pages import parse_digest
 from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.vendors.ecr.api import REQUESTS_PER_SECOND, EcrApi, Row
 from registry_sync.registry.vendors.ecr.errors import AlreadyExists, deletion_error
+from registry_sync.registry.vendors.ecr.rows import text_of
+from registry_sync.registry.vendors.ecr.templates import is_created_by_push
 from registry_sync.registry.wire.rate_limit import RateLimiter
 
 log = logging.getLogger(__name__)
@@ -87,9 +89,9 @@ class EcrClient(DistributionClient):
         if self._api is None:
             yield from super()._list_repositories(namespace, include_private=include_private)
             return
-        for rows in self._api.pages("DescribeRepositories", "repositories", self._host, **self._api.account):
+        for rows in self._api.rows("DescribeRepositories", "repositories", self._host, **self._api.account):
             for row in rows:
-                if (name := _text(row, "repositoryName")).startswith(f"{namespace}/"):
+                if (name := text_of(row, "repositoryName")).startswith(f"{namespace}/"):
                     yield ListedRepository(name=name)
 
     def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:
@@ -110,7 +112,7 @@ class EcrClient(DistributionClient):
 
     def _images(self, api: EcrApi, repository: Repository) -> Iterator[list[Row]]:
         arguments = {**api.account, "repositoryName": repository.name, "filter": {"tagStatus": "TAGGED"}}
-        return api.pages("DescribeImages", "imageDetails", str(repository), **arguments)
+        return api.rows("DescribeImages", "imageDetails", str(repository), **arguments)
 
     def locked_tags(self, repository: Repository, tags: Collection[str]) -> frozenset[str]:
         """The tags among ``tags`` that the repository does not let anybody overwrite: one request for a repository.
@@ -143,13 +145,13 @@ class EcrClient(DistributionClient):
 
         Where a repository creation template of the registry says that a push creates it, that is left to the push:
         the template says how it is encrypted, tagged and shared.
-        https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-creation-templates.html
 
-        :raises DeniedError: also without an identity.
+        :raises DeniedError: also without an identity, where it does not exist.
         """
         if self._api is None:
-            raise DeniedError(f"creating repositories at {self._host} {_NEEDS_IDENTITY}")
-        if self._read_repository(self._api, repository) or self._has_template(self._api, repository):
+            self._require_existing(repository)
+            return
+        if self._read_repository(self._api, repository) or is_created_by_push(self._api, repository):
             return
         arguments = {**self._api.account, "repositoryName": repository.name}
         try:
@@ -160,16 +162,19 @@ class EcrClient(DistributionClient):
         if not isinstance(answer.get("repository"), Mapping):
             raise TemporaryError(f"ecr:CreateRepository of {repository} answered without the repository")
 
-    def _has_template(self, api: EcrApi, repository: Repository) -> bool:
-        """Return whether a push creates the repository by a template of the registry."""
-        for rows in api.pages("DescribeRepositoryCreationTemplates", "repositoryCreationTemplates", self._host):
-            for row in rows:
-                prefix = _text(row, "prefix")
-                is_of_it = prefix == "ROOT" or repository.name.startswith(f"{prefix.removesuffix('/')}/")
-                if is_of_it and "CREATE_ON_PUSH" in (row.get("appliedFor") or ()):
-                    log.info("%s: a push creates it by the creation template %r", repository, prefix)
-                    return True
-        return False
+    def create_fault(self) -> str:
+        """Only the API creates."""
+        return "" if self._api else f"creating repositories at {self._host} {_NEEDS_IDENTITY}"
+
+    def _require_existing(self, repository: Repository) -> None:
+        """:raises DeniedError: when the repository does not exist, which a fixed login cannot change."""
+        try:
+            next(super()._list_tags(repository, since=None), None)
+        except NotFound as error:
+            raise DeniedError(
+                f"{repository} does not exist, and {self.create_fault()}; else create it (aws ecr create-repository), "
+                "or remove create_repository where a creation template creates it"
+            ) from error
 
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
         """Publish the exact bytes of a manifest, as often a second as the quota of ``PutImage`` allows."""
@@ -207,14 +212,6 @@ _NEEDS_IDENTITY = "needs an identity of AWS: a connection of type aws, or identi
 def _rows(answer: Row, key: str) -> list[Row]:
     """The objects under a key; none where it is absent."""
     return [row for row in answer.get(key) or () if isinstance(row, Mapping)]
-
-
-def _text(row: Row, key: str) -> str:
-    """:raises TemporaryError: when a row of a listing has no such text."""
-    text = row.get(key)
-    if not isinstance(text, str):
-        raise TemporaryError(f"ECR returned an item without {key}, only {sorted(row)[:10]}")
-    return text
 
 
 def _entries(row: Row) -> Iterator[ListedTag]:

@@ -38,6 +38,8 @@ _MISSING = re.compile(r"(Repository|Image|Template|Registry)\w*NotFound\w*")
 
 _THROTTLED = re.compile(r"(Request)?Throttl\w*|TooManyRequests\w*|RequestLimitExceeded|BandwidthLimit\w*|SlowDown")
 
+_UNKNOWN = re.compile(r"UnknownOperation\w*|Unsupported(Operation|Command)\w*|InvalidAction\w*")
+
 _OUTAGE = re.compile(
     r"Server(Exception|Error)|Internal(Failure|Error|ServerError)|ServiceUnavailable\w*|RequestTimeout\w*"
 )
@@ -45,6 +47,10 @@ _OUTAGE = re.compile(
 
 class ExpiredToken(LoginRejected):
     """The temporary credentials of the identity have ended. New ones may be accepted."""
+
+
+class UnknownAction(RefusedError):
+    """The API of this region, or what answers in its place, does not have the action."""
 
 
 class AlreadyExists(RefusedError):
@@ -93,6 +99,8 @@ def response_error(error: Mapping[str, Any], action: str, subject: str) -> Regis
         return DeniedError(f"{message}; allow {action} in the policy of the identity")
     if _MISSING.fullmatch(code):
         return NotFound(message)
+    if _UNKNOWN.fullmatch(code):
+        return UnknownAction(message)
     if code == "RepositoryAlreadyExistsException":
         return AlreadyExists(message)
     return RefusedError(message)
