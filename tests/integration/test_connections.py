@@ -15,6 +15,7 @@ import pytest
 
 from registry_sync.errors import ConfigurationError, NotFound, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.wire import pools
 from registry_sync.registry.wire.exchange import MAX_ERROR_BYTES, RequestLimits
 from registry_sync.registry.wire.transport import Transport
 from testkit.proxy import ForwardProxy
@@ -245,6 +246,16 @@ def test_a_redirect_to_no_address_is_the_failure_of_that_request(location: str) 
             error = error_of(asked)
     assert type(error) is TemporaryError
     assert str(error).startswith(f"{registry.url}/v2/ leads to {location!r}, which is not a valid URL (")
+
+
+@pytest.mark.parametrize(("idle_seconds", "connections"), [(pools.IDLE_SECONDS, 1), (0.0, 3)])
+def test_an_idle_connection_is_given_up(monkeypatch: pytest.MonkeyPatch, idle_seconds: float, connections: int) -> None:
+    """A gateway may have forgotten it: the request would be lost, and time out."""
+    monkeypatch.setattr(pools, "IDLE_SECONDS", idle_seconds)
+    with ScriptedServer(sized) as server, transport(server.host) as asked:
+        for _ in range(3):
+            asked.call("GET", "/200/10")
+        assert server.connections == connections
 
 
 class TestOpenedAhead:

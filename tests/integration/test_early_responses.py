@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import socketserver
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from registry_sync.errors import TemporaryError
+from registry_sync.errors import RefusedError, TemporaryError
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.content.blob_copy import BlobCopy
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.wire.exchange import Body
+from registry_sync.registry.wire.transport import Transport
 from testkit import images
 from testkit.clients import connect
 from testkit.loopback import LoopbackServer
 from testkit.scripted import Reply, ScriptedServer
 from testkit.tls import CertificateAuthority
+from testkit.waiting import PATIENCE_SECONDS
 
 NAME = "team/app"
 LIMIT_BYTES = 17_000_000
@@ -177,3 +181,33 @@ def test_a_refusal_is_read_although_the_server_has_closed(
         server.stop()
     assert stored == content, "in parts that the proxy takes"
     assert len(recorded_pauses) == 1
+
+
+@pytest.mark.parametrize("has_tls", [False, True])
+def test_a_refusal_is_read_although_the_server_reads_no_more(tmp_path: Path, *, has_tls: bool) -> None:
+    """The rest of the body would be the next request, so the connection is given up."""
+    over = threading.Event()
+
+    class Handler(RawHandler):
+        def handle(self) -> None:
+            for _, _, size_bytes in self.requests():
+                self.wfile.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+                if size_bytes:
+                    over.wait(PATIENCE_SECONDS)
+
+    authority = CertificateAuthority.create(tmp_path)
+    server = LoopbackServer(Handler)
+    server.tls = authority.issue().server_context() if has_tls else None
+    server.start()
+    try:
+        endpoint = Endpoint(host=server.host, tls=has_tls, ca_file=authority.ca_file)
+        with closing(Transport(endpoint)) as asked:
+            body = Body([bytes(1_000_000)] * 50, 50_000_000)
+            with pytest.raises(RefusedError, match="/upload/1 answered 413"):
+                asked.call_once("PUT", "/upload/1", headers={}, body=body, read_seconds=0.5)
+            with pytest.raises(RefusedError, match="/v2/ answered 413"):
+                asked.call("GET", "/v2/")
+        assert server.accepted == 2
+    finally:
+        over.set()
+        server.stop()

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
+from urllib3.util.wait import wait_for_read
 
 from registry_sync.registry.wire.deadline import DeadlineResponse
 from registry_sync.registry.wire.raw_response import DecodedResponse, PlainResponse, RawResponse
@@ -83,8 +84,9 @@ class PlainPool:
         with _closed_after_errors(pool, connection):
             _connect(connection, connect_seconds)
             began = time.monotonic()
-            _write(connection, request_head(connection, method, target, headers, body), body)
+            is_sent = _write(connection, request_head(connection, method, target, headers, body), body)
             response = _read_head(pool, connection, method, target, read_seconds)
+            response.will_close = response.will_close or not is_sent
             seconds = time.monotonic() - began
         if log.isEnabledFor(logging.DEBUG):
             log.debug('%s "%s %s" %d', pool.host, method, without_query(target), response.status)
@@ -147,8 +149,11 @@ def _host(connection: http.client.HTTPConnection) -> str:
     return host if connection.port == connection.default_port else f"{host}:{connection.port}"
 
 
-def _write(connection: http.client.HTTPConnection, head: bytes, body: Body) -> None:
-    """Send a request. The first part of its body goes with the head, in one packet where it is short."""
+def _write(connection: http.client.HTTPConnection, head: bytes, body: Body) -> bool:
+    """Send a request. The first part of its body goes with the head, in one packet where it is short.
+
+    Returns false when the server took only a part of it, because it has answered already.
+    """
     parts = iter((body,) if isinstance(body, bytes) else body or ())
     first = next(parts, b"")
     try:
@@ -160,8 +165,12 @@ def _write(connection: http.client.HTTPConnection, head: bytes, body: Body) -> N
         for part in parts:
             connection.send(part)
     except OSError as error:
-        if error.errno not in _IS_ANSWERED:
-            raise
+        if error.errno in _IS_ANSWERED:
+            return False
+        if isinstance(error, TimeoutError) and wait_for_read(connection.sock, timeout=0.0):
+            return False
+        raise
+    return True
 
 
 def _read_head(

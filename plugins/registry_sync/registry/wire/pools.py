@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ssl
+import time
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, ClassVar
@@ -16,6 +17,11 @@ from urllib3.exceptions import ConnectTimeoutError
 from registry_sync.registry.wire.deadline import DeadlineResponse, Within
 from registry_sync.registry.wire.plain_request import PlainPool
 from registry_sync.registry.wire.sockets import break_off, is_idle
+
+IDLE_SECONDS = 50.0
+"""Longest time between two requests on a connection. Gateways forget an idle connection, some without a word to either
+side (Azure's load balancers after four minutes, Google's network after ten), and requests on it then time out. Servers
+close theirs after a minute or so, perhaps just when a request arrives."""
 
 _write_seconds: ContextVar[float | None] = ContextVar("write_seconds", default=None)
 
@@ -61,15 +67,17 @@ class _Noted:
     opened: ClassVar[OpenConnections]
     response_class = DeadlineResponse
     sock: Any
+    used_at = 0.0
 
     @property
     def is_connected(self) -> bool:
-        """The server has neither closed the connection nor sent anything that was not read.
+        """The connection was used lately, and the server has neither closed it nor sent anything that was not read.
 
         urllib3 counts the session tickets of TLS 1.3, too, which follow the handshake and are read with the first
         response. It would give up every connection that was opened ahead.
         """
-        return self.sock is not None and is_idle(self.sock)
+        is_fresh = time.monotonic() - self.used_at < IDLE_SECONDS
+        return self.sock is not None and is_fresh and is_idle(self.sock)
 
     def connect(self) -> None:
         """:raises TLSTimeoutError: when the connection is accepted, and then not answered."""
@@ -77,6 +85,7 @@ class _Noted:
             super().connect()  # type: ignore[misc]
         except TimeoutError as error:  # of the handshake: that of the connection is one of urllib3
             raise TLSTimeoutError(self, str(error)) from error
+        self.used_at = time.monotonic()
         self.opened.add(self)  # type: ignore[arg-type]
 
     def send(self, data: Any) -> None:
@@ -84,6 +93,7 @@ class _Noted:
 
         urllib3 reads that answer after the error of a plain connection, and not after that of TLS.
         """
+        self.used_at = time.monotonic()
         if self.sock is not None:
             self.sock.settimeout(_write_seconds.get() or self.sock.gettimeout())
         try:
