@@ -3,6 +3,8 @@
 import http.client
 import io
 import socket
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -34,9 +36,33 @@ ODD = (
 )
 
 
+class Dripping(io.RawIOBase):
+    """Gives one byte at a time, so that no head arrives as a whole."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = io.BytesIO(content)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        byte = self._content.read(1)
+        buffer[: len(byte)] = byte
+        return len(byte)
+
+
+@pytest.fixture(params=[io.BytesIO, Dripping], ids=["at once", "byte by byte"])
+def arrive(request: pytest.FixtureRequest) -> Callable[[bytes], io.BufferedReader]:
+    """Makes streams of bytes."""
+    return lambda content: io.BufferedReader(request.param(content))
+
+
+Arrive = Callable[[bytes], io.BufferedReader]
+
+
 @pytest.mark.parametrize("head", WELL_FORMED)
-def test_fields_are_those_that_python_reads(head: bytes) -> None:
-    ours, python = read_head(io.BytesIO(head)), http.client.parse_headers(io.BytesIO(head))
+def test_fields_are_those_that_python_reads(head: bytes, arrive: Arrive) -> None:
+    ours, python = read_head(arrive(head)), http.client.parse_headers(io.BytesIO(head))
     assert list(ours) == list(dict.fromkeys(name.lower() for name in python))
     for name in python:
         assert ours.get_all(name.upper()) == python.get_all(name)
@@ -48,24 +74,25 @@ def test_fields_are_those_that_python_reads(head: bytes) -> None:
 
 
 @pytest.mark.parametrize(("head", "fields"), ODD)
-def test_an_odd_line_costs_no_other_field(head: bytes, fields: dict[str, str]) -> None:
+def test_an_odd_line_costs_no_other_field(head: bytes, fields: dict[str, str], arrive: Arrive) -> None:
     """Python drops all fields after one, such as the challenges of a 401, and keeps the break of a folded line.
 
     https://github.com/python/cpython/issues/69725
     """
-    assert dict(read_head(io.BytesIO(head))) == fields
-    assert {name.lower(): value for name, value in DeadlineResponse.read_fields(io.BytesIO(head)).items()} == fields
+    assert dict(read_head(arrive(head))) == fields
+    assert {name.lower(): value for name, value in DeadlineResponse.read_fields(arrive(head)).items()} == fields
 
 
 @pytest.mark.parametrize("head", [b"", b"Cut: off", b"Range: 0-1", b"Whole: line\r\n", b"Whole: line\r\nCut: off\r"])
-def test_a_head_that_is_cut_off_is_no_head(head: bytes) -> None:
+def test_a_head_that_is_cut_off_is_no_head(head: bytes, arrive: Arrive) -> None:
     """Python takes it for a whole one: a field may be cut within its value, such as the Range of an upload."""
     with pytest.raises(http.client.IncompleteRead):
-        read_head(io.BytesIO(head))
+        read_head(arrive(head))
 
 
-def test_the_body_is_left_in_the_stream() -> None:
-    stream = io.BytesIO(b"X: y\r\n\r\nbody: z\r\n\r\n")
+@pytest.mark.parametrize("head", [b"X: y\r\n\r\n", b"\r\n", b"\n", b"X: y\n\n", b"X: y\r\n\n", b"X: y\n\r\n"])
+def test_the_body_is_left_in_the_stream(head: bytes, arrive: Arrive) -> None:
+    stream = arrive(head + b"body: z\r\n\r\n")
     read_head(stream)
     assert stream.read() == b"body: z\r\n\r\n"
 
@@ -77,9 +104,9 @@ def test_the_body_is_left_in_the_stream() -> None:
         (b"X: y\r\n" * 101 + b"\r\n", "got more than 100 headers"),
     ],
 )
-def test_heads_are_limited(head: bytes, message: str) -> None:
+def test_heads_are_limited(head: bytes, message: str, arrive: Arrive) -> None:
     with pytest.raises(http.client.HTTPException) as ours:
-        read_head(io.BytesIO(head))
+        read_head(arrive(head))
     with pytest.raises(http.client.HTTPException) as python:
         http.client.parse_headers(io.BytesIO(head))
     assert (type(ours.value), str(ours.value)) == (type(python.value), message)

@@ -13,7 +13,7 @@ import re
 import time
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import Any, BinaryIO
+from typing import Any
 
 from registry_sync.registry.wire.response_head import read_head
 from registry_sync.registry.wire.sockets import break_off
@@ -108,7 +108,7 @@ class DeadlineResponse(http.client.HTTPResponse):
         super()._close_conn()  # type: ignore[misc]
 
     @staticmethod
-    def read_fields(stream: BinaryIO) -> Any:
+    def read_fields(stream: io.BufferedReader) -> Any:
         """Read the header fields up to the empty line, for urllib3."""
         message = http.client.HTTPMessage()
         for name, value in read_head(stream).fields:

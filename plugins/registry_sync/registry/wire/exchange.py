@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from urllib3.exceptions import HTTPError
 from urllib3.util.request import ACCEPT_ENCODING
@@ -142,7 +142,7 @@ class Exchange:
         try:
             raw = self._open(request, authorization)
             if request.is_streamed and raw.status in (200, 206):
-                return _response(raw, request, stream=BodyStream(_stream(raw, request.url), raw.give_back))
+                return self._response(raw, request, stream=BodyStream(_stream(raw, request.url), raw.give_back))
             try:
                 self._check_proxy(raw, request.url)
                 return self._complete(raw, request)
@@ -159,8 +159,20 @@ class Exchange:
         content = _read(raw, request)
         if raw.status >= 400 or content[:1] == b"<":
             content = self._secrets.redact_bytes(content)
-        response = _response(raw, request, content=content)
-        return replace(response, challenges=tuple(map(self._secrets.redact, raw.challenges)))
+        return self._response(raw, request, content=content)
+
+    def _response(
+        self, raw: RawResponse, request: Request, *, content: bytes = b"", stream: BodyStream | None = None
+    ) -> Response:
+        return Response(
+            status=raw.status,
+            headers=raw.headers,
+            content=content,
+            url=request.url,
+            challenges=tuple(map(self._secrets.redact, raw.challenges)),
+            seconds=raw.seconds,
+            stream=stream,
+        )
 
     def _check_proxy(self, raw: RawResponse, url: str) -> None:
         """:raises RegistrySyncError: when a proxy answered in place of the server. Through TLS it cannot."""
@@ -186,20 +198,6 @@ class Exchange:
                 connect_seconds=self._limits.connect_seconds,
                 read_seconds=seconds,
             )
-
-
-def _response(
-    raw: RawResponse, request: Request, *, content: bytes = b"", stream: BodyStream | None = None
-) -> Response:
-    return Response(
-        status=raw.status,
-        headers=raw.headers,
-        content=content,
-        url=request.url,
-        challenges=raw.challenges,
-        seconds=raw.seconds,
-        stream=stream,
-    )
 
 
 def _read(raw: RawResponse, request: Request) -> bytes:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import http.client
+import io
 import logging
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any
 
 from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
@@ -41,7 +42,7 @@ class PlainHTTPResponse(DeadlineResponse):
     """A response whose head is read quickly."""
 
     @staticmethod
-    def read_fields(stream: BinaryIO) -> HeaderFields:
+    def read_fields(stream: io.BufferedReader) -> HeaderFields:
         """See :func:`~registry_sync.registry.wire.response_head.read_head`."""
         return read_head(stream)
 
