@@ -365,6 +365,26 @@ class TestFarRegistries:
             assert counted(run_route(make_route(here, destination, name, transfer="direct"))) == {"copied": 1}
         assert not both.broken
 
+    def test_the_next_image_is_read_while_one_is_copied(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        """Layers of more images than ``parallel_copies`` are not on their way at the same time."""
+        contents = [small_image(f"{name} {number}", images.big_layer(50_000, seed=number)) for number in range(2)]
+        for number, content in enumerate(contents):
+            images.push(source.url, name, f"v{number}", content)
+        with Interceptor(source.url) as here:
+
+            def wait_for_manifests(_: object) -> None:
+                wait_until(lambda: kinds(here, name)["GET manifests/* 200"] == 6, "both images are read")
+
+            here.after("GET", "/blobs/", wait_for_manifests, times=1)
+            route = make_route(here, destination, name, transfer="direct", parallel_copies=1)
+            assert counted(run_route(route)) == {"copied": 2}
+            read = [each.path.rpartition("/")[2] for each in here.requests() if "/blobs/" in each.path]
+        own = {str(blob.digest) for blob in contents[0].all_blobs()}
+        assert len(read) == 14
+        assert {digest in own for digest in read[:7]} in ({True}, {False}), "those of one image"
+
     @pytest.mark.parametrize(("images_to_copy", "most", "expected"), [(1, 8, 4), (3, 8, 8), (3, 2, 2)])
     def test_connections_are_opened_before_they_are_needed(
         self,

@@ -13,6 +13,7 @@ from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.artifacts.attached import AttachedArtifacts
 from registry_sync.sync.artifacts.outcomes import skipped_artifacts_note
+from registry_sync.sync.content.blob_copies import blobs_at_once
 from registry_sync.sync.content.movers import make_transfer
 from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, NotCompared, Plan, Skipped, Unchanged
 from registry_sync.sync.pruning.delete import delete_due
@@ -55,7 +56,7 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
     """
     settings = session.route.settings
     copies_artifacts = settings.signatures
-    with session.skopeo, thread_pool(session.route.destination.max_connections) as pool:
+    with session.skopeo, thread_pool(blobs_at_once(session.route)) as pool:
         if plan.copies and settings.transfer == "skopeo":
             session.skopeo.prepare()
         held = {digest for digest in observation.destination.values() if isinstance(digest, Digest)}

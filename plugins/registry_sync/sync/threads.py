@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -26,9 +27,10 @@ def needed_threads(requests: int, most: int, *, are_far: bool = False) -> int:
     >>> [needed_threads(requests, 8) for requests in (0, 10, 20, 64, 1000)]
     [1, 1, 2, 8, 8]
     >>> [needed_threads(requests, 8, are_far=True) for requests in (0, 3, 5, 10, 20)]
-    [1, 1, 2, 5, 8]
+    [1, 2, 3, 5, 8]
     """
-    return min(most, max(1, requests // (_FAR_REQUESTS_PER_THREAD if are_far else _REQUESTS_PER_THREAD)))
+    wanted = math.ceil(requests / _FAR_REQUESTS_PER_THREAD) if are_far else requests // _REQUESTS_PER_THREAD
+    return min(most, max(1, wanted))
 
 
 @contextmanager

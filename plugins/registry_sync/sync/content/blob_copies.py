@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ from registry_sync.oci.shapes import is_foreign
 from registry_sync.registry.content.blob_copy import LARGE_BYTES, BlobCopy
 from registry_sync.registry.content.damaged_blobs import removal_advice
 from registry_sync.registry.content.uploads import Upload
+from registry_sync.routes.route import Route
 from registry_sync.sync.content.pauses import send_between_pauses
 from registry_sync.sync.session import Session
 from registry_sync.sync.threads import PROGRESS_SECONDS, wait_for_all
@@ -43,11 +44,19 @@ SLOW_SECONDS = 0.1
 """Longest time of a small blob between near registries. After a slower one, they count as far, too."""
 
 
+def blobs_at_once(route: Route) -> int:
+    """The number of blobs that are copied at the same time: small ones use one registry after the other."""
+    return _connections(route) * 3 // 2
+
+
+def _connections(route: Route) -> int:
+    return min(route.source.max_connections, route.destination.max_connections)
+
+
 class BlobCopies:
     """Copies blobs of one session. Safe to use from several threads.
 
-    :param pool: copies blobs beside the thread that asks for them. The smaller ``max_connections`` of both registries
-        bounds how many are copied at a time.
+    :param pool: copies blobs beside the thread that asks for them, :func:`blobs_at_once` at the most.
     """
 
     def __init__(self, session: Session, pool: Executor) -> None:
@@ -62,8 +71,9 @@ class BlobCopies:
         self._running: dict[int, BlobCopy] = {}
         self._finished_bytes = 0
         self._mounts = _Mounts()
-        most = min(route.source.max_connections, route.destination.max_connections)
-        self._large_turns, self._turns = threading.BoundedSemaphore(most), threading.BoundedSemaphore(most + most // 2)
+        self._images = threading.BoundedSemaphore(settings.parallel_copies)
+        self._turns = threading.BoundedSemaphore(blobs_at_once(route))
+        self._large_turns = threading.BoundedSemaphore(_connections(route))
         self._has_slow_blob = False
 
     @property
@@ -78,7 +88,9 @@ class BlobCopies:
             return self._finished_bytes + sum(copy.sent_bytes for copy in self._running.values())
 
     def copy(self, blobs: Iterable[Descriptor]) -> int:
-        """Copy the blobs that the destination lacks. Returns the bytes sent by this call.
+        """Copy the blobs of an image that the destination lacks. Returns the bytes sent by this call.
+
+        Waits for its turn among the route's ``parallel_copies``.
 
         A blob that another thread is copying is waited for, and fails here as well when it fails there. Foreign layers
         are left out, and other layers with ``urls`` where the source lacks them: machines download them from there.
@@ -87,8 +99,12 @@ class BlobCopies:
         :raises DamagedContent: when the destination has one with another size.
         :raises TemporaryError: also when the task is being ended, or after the route's ``copy_timeout_minutes``.
         """
-        ends = time.monotonic() + self._timeout_seconds
         unique = {blob.digest: blob for blob in blobs if not is_foreign(blob)}
+        with self._images:
+            return self._copy_image(unique)
+
+    def _copy_image(self, unique: Mapping[Digest, Descriptor]) -> int:
+        ends = time.monotonic() + self._timeout_seconds
         ours, others = list[Future[int]](), list[Future[int]]()
         for blob in sorted(unique.values(), key=lambda blob: blob.size_bytes, reverse=True):
             future, is_ours = self._start(blob, ends, is_only=len(unique) == 1)

@@ -54,11 +54,15 @@ class DirectMover:
         return True
 
     def threads(self, images: int) -> int:
-        """The number of images to move at the same time, of ``images``: fewer between near registries."""
+        """The number of images to work on at the same time, of ``images``: fewer between near registries.
+
+        Between far ones, manifests of more images than ``parallel_copies`` are read and published: their blobs wait.
+        """
         route = self.manifests.session.route
-        most = min(route.settings.parallel_copies, route.source.max_connections, route.destination.max_connections)
-        wanted = images if self.blobs.are_far else images // _IMAGES_PER_THREAD
-        return min(most, max(1, wanted))
+        most = min(route.source.max_connections, route.destination.max_connections)
+        if self.blobs.are_far:
+            return min(most, images)
+        return min(most, route.settings.parallel_copies, max(1, images // _IMAGES_PER_THREAD))
 
     @property
     def sent_bytes(self) -> int:
