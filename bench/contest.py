@@ -110,10 +110,10 @@ def _run(contest: Contest, tool: Tool, source: RegistryProcess, here: CountingPr
     return Result(
         tool=tool,
         cost=cost,
-        requests=sum(each.requests for each in counts),
-        connections=sum(each.connections for each in counts),
-        has_looked=not contest.is_counted or all(each.requests for each in counts),
-        proxy_cpu_seconds=sum(each.cpu_seconds for each in counts),
+        requests=sum(count.requests for count in counts),
+        connections=sum(count.connections for count in counts),
+        has_looked=not contest.is_counted or all(count.requests for count in counts),
+        proxy_cpu_seconds=sum(count.cpu_seconds for count in counts),
         right=right,
         tags=contest.source.tags,
     )

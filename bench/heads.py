@@ -49,7 +49,9 @@ def measure_heads(count: int) -> list[Head]:
         images.push(server.url, NAME, "v1", images.image([]))
         seconds = _least(_clients(server), count)
     pool = seconds["urllib3 pool"]
-    return [Head(what=what, cpu_milliseconds=1000 * each / count, ratio=each / pool) for what, each in seconds.items()]
+    return [
+        Head(what=what, cpu_milliseconds=1000 * second / count, ratio=second / pool) for what, second in seconds.items()
+    ]
 
 
 def _clients(server: RegistryProcess) -> dict[str, Callable[[], object]]:

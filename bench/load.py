@@ -168,7 +168,7 @@ def _mirrors_file(names: Mapping[str, Sequence[str]], here: QuayApi, there: Quay
 
 
 def _database_bytes(airflow: LocalAirflow) -> int:
-    return sum(each.stat().st_size for each in airflow.home.glob("airflow.db*"))
+    return sum(path.stat().st_size for path in airflow.home.glob("airflow.db*"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,9 @@ def is_free_port(port: int) -> bool:
 
 def write_mirrors_file(path: Path, registries: Mapping[str, RegistryProcess]) -> None:
     """Write the mirrors file with the current hosts of the registries."""
-    path.write_text(_MIRRORS_FILE.format(mirror=MIRROR, **{name: each.host for name, each in registries.items()}))
+    path.write_text(
+        _MIRRORS_FILE.format(mirror=MIRROR, **{name: registry.host for name, registry in registries.items()})
+    )
 
 
 def airflow_of(folder: DemoFolder, settings: Mapping[str, str] | None = None, port: int | None = None) -> LocalAirflow:

@@ -25,8 +25,8 @@ def run(folder: DemoFolder) -> int:
     """Mirror the images through one DAG run, and print its progress. Return 0 when it succeeded."""
     started = time.monotonic()
     with running_registries(folder) as registries:
-        for name, each in registries.items():
-            print(f"Registry     {name} is {each.host}", flush=True)
+        for name, registry in registries.items():
+            print(f"Registry     {name} is {registry.host}", flush=True)
         count = push_images(registries[SOURCE].url)
         print(f"Images       {count} tags are in {SOURCE}, of several platforms each", flush=True)
         write_mirrors_file(folder.mirrors_file, registries)

@@ -43,7 +43,10 @@ def _photograph_run(folder: DemoFolder) -> None:
             raise DemoError(f"the run {run_id} has {run['state']}; its logs are in {shown(airflow.logs)}")
         with _browser(folder, airflow, width=1600, height=700) as page:
             page.call("Page.navigate", url=f"{airflow.url}/dags/{DAG_ID}/runs/{quote(run_id)}/tasks/{TASK}/mapped")
-            labels = [each["rendered_map_index"] for each in airflow.api.task_instances(DAG_ID, run_id, TASK)]
+            labels = [
+                task_instance["rendered_map_index"]
+                for task_instance in airflow.api.task_instances(DAG_ID, run_id, TASK)
+            ]
             page.wait_until(f"{json.dumps(labels)}.every(label => document.body.innerText.includes(label))")
             _save(page, PICTURES / "mapped-tasks.png")
 
@@ -63,7 +66,7 @@ def _photograph_pages(folder: DemoFolder) -> None:
 def _states() -> list[SyntheticDestination]:
     """The mirrors whose states say something to a reader. Others are there for tests of odd documents."""
     states = synthetic_states(now=datetime.now(UTC), routes=21, tags=12)
-    return [each for each in states if each.mirror in ("giantswarm", "kubernetes", "archive")]
+    return [state for state in states if state.mirror in ("giantswarm", "kubernetes", "archive")]
 
 
 @contextmanager

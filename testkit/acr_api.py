@@ -148,14 +148,14 @@ class AcrApi:
 
     def _catalog(self, options: Mapping[str, str]) -> _Answer:
         tag_directories = self._root.glob("**/_manifests/tags")
-        names = sorted(str(each.parent.parent.relative_to(self._root)) for each in tag_directories)
+        names = sorted(str(tag_directory.parent.parent.relative_to(self._root)) for tag_directory in tag_directories)
         page, last = _page(names, options)
         return _listing(
             {"repositories": page}, "/acr/v1/_catalog", {"last": last, "n": options.get("n", str(DEFAULT_PAGE))}
         )
 
     def _tags(self, name: str, options: Mapping[str, str]) -> _Answer:
-        documents = {each.name: self._tag(name, each) for each in (self._root / name / "_manifests/tags").glob("*")}
+        documents = {path.name: self._tag(name, path) for path in (self._root / name / "_manifests/tags").glob("*")}
         if not documents:
             return _error(404, "NAME_UNKNOWN", "repository name not known to registry", {"name": name})
         order = options.get("orderby", "")

@@ -180,8 +180,8 @@ class LocalAirflow:
         self._passwords_file.write_text(json.dumps({self.user: self.password, **self._passwords}))
         self._passwords_file.chmod(0o600)
         try:
-            for each in components:
-                self._start_component(each)
+            for component in components:
+                self._start_component(component)
             self._wait_until_ready()
         except BaseException:
             self.stop()
@@ -189,7 +189,7 @@ class LocalAirflow:
 
     def stop(self, components: Collection[Component] = COMPONENTS) -> None:
         """End components and their children. Running tasks have a few seconds to end."""
-        end([self._processes.pop(each) for each in components if each in self._processes])
+        end([self._processes.pop(component) for component in components if component in self._processes])
 
     def kill(self, component: Component) -> None:
         """Kill a component with the tasks below it, as a crash does. ``start([component])`` starts it again."""
@@ -290,7 +290,7 @@ class LocalAirflow:
             health = self.api.call("GET", "monitor/health")
         except (requests.ConnectionError, AirflowApiError):
             return ["api-server"]
-        asked = {_HEALTH_NAMES[each] for each in self._processes if each in _HEALTH_NAMES}
+        asked = {_HEALTH_NAMES[process] for process in self._processes if process in _HEALTH_NAMES}
         return [each for each in asked if health[each]["status"] != "healthy"]
 
     def _serves_tasks(self) -> bool:
@@ -319,4 +319,4 @@ class AirflowOutput:
 
 
 def _children(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(part) for part in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -101,7 +101,9 @@ class AirflowApi:
         """Task instances by task and map index; ``rendered_map_index`` is the label."""
         only = {"task_id": task_id} if task_id else {}
         answer = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=100, **only)
-        return sorted(answer["task_instances"], key=lambda each: (each["task_id"], each["map_index"]))
+        return sorted(
+            answer["task_instances"], key=lambda task_instance: (task_instance["task_id"], task_instance["map_index"])
+        )
 
     def log(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1, try_number: int = 1) -> str:
         """Text of a try's log: log lines and messages of exceptions, without times and other fields."""
@@ -120,7 +122,7 @@ class AirflowApi:
         body = {
             "dry_run": False,
             "dag_run_id": run_id,
-            "task_ids": [each if isinstance(each, str) else list(each) for each in tasks],
+            "task_ids": [task if isinstance(task, str) else list(task) for task in tasks],
             "only_failed": False,
             "include_downstream": downstream,
             "reset_dag_runs": True,
@@ -156,7 +158,7 @@ class AirflowApi:
     def import_errors(self) -> dict[str, str]:
         """Import errors by file name."""
         errors = self.call("GET", "importErrors", limit=100)["import_errors"]
-        return {Path(each["filename"]).name: str(each["stack_trace"]) for each in errors}
+        return {Path(problem["filename"]).name: str(problem["stack_trace"]) for problem in errors}
 
 
 def log_text(record: Mapping[str, Any]) -> str:

@@ -122,7 +122,7 @@ def _page_address(address: str) -> str:
     with requests.Session() as session:
         session.trust_env = False  # proxies do not reach this machine's loopback
         targets = session.get(f"http://{address}/json/list", timeout=PATIENCE_SECONDS).json()
-    return str(next(each["webSocketDebuggerUrl"] for each in targets if each["type"] == "page"))
+    return str(next(target["webSocketDebuggerUrl"] for target in targets if target["type"] == "page"))
 
 
 def _wait_for_address(process: subprocess.Popen[bytes], output: Path) -> str:

@@ -87,8 +87,8 @@ class DockerHubApi(ApiServer):
     @property
     def pulls(self) -> int:
         """GETs of manifests that the limit would count."""
-        gets = (each for each in self.requests() if each.method == "GET" and each.status == 200)
-        return sum("/manifests/" in each.path for each in gets)
+        gets = (request for request in self.requests() if request.method == "GET" and request.status == 200)
+        return sum("/manifests/" in get.path for get in gets)
 
     def extra_headers(self, request: Request) -> Mapping[str, str]:
         """The header fields of Docker Hub's pull limit: https://docs.docker.com/docker-hub/usage/pulls/."""
@@ -161,14 +161,14 @@ class DockerHubApi(ApiServer):
         return json_answer(_shown_repository(self._repositories[name]), 201)
 
     def _listed(self, namespace: str, asked: Asked) -> list[_Repository]:
-        own = [each for each in self._repositories.values() if each.name.startswith(f"{namespace}/")]
+        own = [repository for repository in self._repositories.values() if repository.name.startswith(f"{namespace}/")]
         return sorted((each for each in own if asked.bearer or not each.is_private), key=lambda each: each.name)
 
     def _list_tags(self, name: str, asked: Asked) -> Answer:
         repository = self._repositories.get(name)
         if repository is None or (repository.is_private and not asked.bearer):
             return _missing()
-        tags = sorted(repository.tags.values(), key=lambda each: each.name)
+        tags = sorted(repository.tags.values(), key=lambda tag: tag.name)
         if self._is_ordered:
             tags.sort(key=lambda each: each.pushed_at or datetime.min.replace(tzinfo=UTC), reverse=True)
         return self._page(asked, [_shown_tag(each) for each in tags])
@@ -188,7 +188,7 @@ class DockerHubApi(ApiServer):
 
 def _shown_repository(repository: _Repository) -> dict[str, Any]:
     namespace, _, name = repository.name.partition("/")
-    times = [each.pushed_at for each in repository.tags.values() if each.pushed_at]
+    times = [tag.pushed_at for tag in repository.tags.values() if tag.pushed_at]
     return {
         "name": name,
         "namespace": namespace,

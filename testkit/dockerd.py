@@ -70,7 +70,7 @@ class Dockerd:
     @contextmanager
     def silent(self) -> Iterator[None]:
         """Stop the daemon from answering. It still takes connections, and its containers go on."""
-        (pid,) = (each for each in _children(self._process.pid) if _program(each) == "dockerd")
+        (pid,) = (child for child in _children(self._process.pid) if _program(child) == "dockerd")
         os.kill(pid, signal.SIGSTOP)
         try:
             yield
@@ -107,7 +107,7 @@ class Dockerd:
 
 
 def _children(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(part) for part in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _program(pid: int) -> str:
@@ -124,8 +124,8 @@ def _archive(files: Iterable[str]) -> bytes:
     """Archive for https://docs.docker.com/reference/cli/docker/image/import/."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", dereference=True) as tar:
-        for each in files:
-            tar.add(each)
+        for file in files:
+            tar.add(file)
         folder = tarfile.TarInfo("tmp")
         folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
         tar.addfile(folder)

@@ -81,7 +81,7 @@ class Image:
     @property
     def size_bytes(self) -> int:
         """Bytes of the manifests and of every distinct blob below."""
-        return len(self.content) + sum(len(each.content) for each in set(self.all_blobs())) + self.child_bytes()
+        return len(self.content) + sum(len(blob.content) for blob in set(self.all_blobs())) + self.child_bytes()
 
     def all_blobs(self) -> Iterator[Blob]:
         yield from self.blobs
@@ -113,7 +113,7 @@ def big_layer(size_bytes: int, seed: int = 0) -> Blob:
     """A layer of a little more than ``size_bytes`` that does not compress. Another ``seed`` makes other bytes."""
     source = random.Random(seed)
     sizes = [_RANDOM_CHUNK_BYTES] * (size_bytes // _RANDOM_CHUNK_BYTES) + [size_bytes % _RANDOM_CHUNK_BYTES]
-    return layer({"data": b"".join(source.randbytes(each) for each in sizes)}, compress_level=0)
+    return layer({"data": b"".join(source.randbytes(size) for size in sizes)}, compress_level=0)
 
 
 BASE_LAYER = layer({"etc/os-release": b"NAME=base\n"})
@@ -145,7 +145,7 @@ def index(children: Iterable[Image], format: Format = "oci", *, annotations: Map
     children = tuple(children)
     media_type = OCI_INDEX if format == "oci" else DOCKER_LIST
     document: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type}
-    document["manifests"] = [_child_descriptor(each) for each in children]
+    document["manifests"] = [_child_descriptor(child) for child in children]
     if annotations:
         document["annotations"] = dict(annotations)
     return Image(content=_json(document), media_type=media_type, children=children)
@@ -173,8 +173,8 @@ def multi_arch(
 
     With ``attestations``, each image has an attestation, as BuildKit pushes by default.
     """
-    children = [_small_image(text, each, format, base) for each in platforms]
-    return index([*children, *(attestation(each) for each in children)] if attestations else children, format)
+    children = [_small_image(text, platform, format, base) for platform in platforms]
+    return index([*children, *(attestation(child) for child in children)] if attestations else children, format)
 
 
 def attestation(subject: Image) -> Image:
@@ -215,7 +215,7 @@ def deep_index_with_wrong_types(text: str, *, levels: int) -> Image:
 
 def index_with_descriptor_field(text: str, name: Literal["artifactType", "data"]) -> Image:
     """A multi-arch index with the OCI 1.1 field ``name`` in its descriptors, which skopeo before 1.15 cannot keep."""
-    return index(_with_field(each, name) for each in multi_arch(text).children)
+    return index(_with_field(child, name) for child in multi_arch(text).children)
 
 
 def artifact(

@@ -532,15 +532,15 @@ def _ends(action: Action) -> bool:
 
 def _course(actions: Iterable[Action]) -> _Course:
     actions = list(actions)
-    rates = [each.bytes_per_second for each in actions if isinstance(each, Slow)]
+    rates = [action.bytes_per_second for action in actions if isinstance(action, Slow)]
     return _Course(
-        ending=next((each for each in actions if isinstance(each, Answer | Reset | Hang)), None),
-        truncate=next((each for each in actions if isinstance(each, Truncate)), None),
-        is_lost=any(isinstance(each, Lose) for each in actions),
-        is_corrupt=any(isinstance(each, Corrupt) for each in actions),
-        is_anonymous=any(isinstance(each, Anonymous) for each in actions),
-        headers={each.name: each.value for each in actions if isinstance(each, Header)},
-        callbacks=tuple(each.callback for each in actions if isinstance(each, After)),
+        ending=next((action for action in actions if isinstance(action, Answer | Reset | Hang)), None),
+        truncate=next((action for action in actions if isinstance(action, Truncate)), None),
+        is_lost=any(isinstance(action, Lose) for action in actions),
+        is_corrupt=any(isinstance(action, Corrupt) for action in actions),
+        is_anonymous=any(isinstance(action, Anonymous) for action in actions),
+        headers={action.name: action.value for action in actions if isinstance(action, Header)},
+        callbacks=tuple(action.callback for action in actions if isinstance(action, After)),
         bytes_per_second=min(rates, default=None),
-        delay_seconds=sum(each.seconds for each in actions if isinstance(each, Delay)),
+        delay_seconds=sum(action.seconds for action in actions if isinstance(action, Delay)),
     )

@@ -39,10 +39,10 @@ def main() -> int:
         pass
     _end(process, grace_seconds)
     while children := _children():
-        for each in children:
+        for child in children:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(each, signal.SIGKILL)
-            os.waitpid(each, 0)
+                os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
@@ -58,7 +58,7 @@ def _end(process: subprocess.Popen[bytes], grace_seconds: float) -> None:
 def _children() -> list[int]:
     """Children of this process, including orphans. Their children become ours when they end."""
     try:
-        return [int(each) for each in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+        return [int(part) for part in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
     except OSError:
         return []  # this system has no /proc
 

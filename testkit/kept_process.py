@@ -35,9 +35,9 @@ def launch(
 def end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
     """End processes of :func:`launch` with their children, and wait for them."""
     processes = list(processes)
-    for each in processes:  # signal all before waiting, so they end at the same time
-        if each.poll() is None:
-            each.terminate()
+    for process in processes:  # signal all before waiting, so they end at the same time
+        if process.poll() is None:
+            process.terminate()
     for each in processes:
         each.wait()
         for pipe in (each.stdout, each.stderr):

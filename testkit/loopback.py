@@ -80,8 +80,8 @@ class LoopbackServer(ThreadingHTTPServer):
         self.shutdown()
         self._thread.join()
         with self._lock:
-            for each in self._connections:
-                _shutdown(each)
+            for connection in self._connections:
+                _shutdown(connection)
         self.server_close()
 
     def server_bind(self) -> None:

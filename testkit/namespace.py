@@ -82,8 +82,8 @@ class Namespace:
         with self._unshare as process:  # closes its pipes, and waits
             if first := children_of(process.pid):
                 os.kill(first[0], signal.SIGKILL)
-        for each in self._children:
-            each.wait()
+        for child in self._children:
+            child.wait()
         shutil.rmtree(self.folder)
 
     def spawn(self, *command: str, log: Path, environment: Mapping[str, str] | None = None) -> Spawned:
@@ -142,7 +142,7 @@ class Spawned:
 def children_of(process: int) -> list[int]:
     """Children of a process by their ids outside of the namespace; empty when it has ended."""
     try:
-        return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+        return [int(part) for part in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
     except FileNotFoundError:
         return []
 

@@ -133,7 +133,7 @@ class QuayApi(ApiServer):
     def _show_namespace(self, path: str) -> Answer:
         """An organisation. Users are none here; Quay shows both to anybody."""
         kind, _, name = path.partition("/")
-        exists = any(each.namespace == name for each in self._repositories.values())
+        exists = any(repository.namespace == name for repository in self._repositories.values())
         return json_answer({"name": name}) if kind == "organization" and exists else _error(404, "not_found", "no")
 
     def _digest_at_registry(self, repository: str, tag: str) -> Digest:
@@ -151,7 +151,7 @@ class QuayApi(ApiServer):
     def _list_repositories(self, asked: Asked) -> Answer:
         if not {"namespace", "public", "starred"} & set(asked.query):
             return _error(400, "invalid_request", "namespace, starred or public are required for this API call")
-        visible = [each for each in self._repositories.values() if self._is_listed(each, asked)]
+        visible = [repository for repository in self._repositories.values() if self._is_listed(repository, asked)]
         start = self._next_pages.get(asked.query.get("next_page", ""), 0)
         end = start + REPOSITORIES_PER_PAGE
         document: dict[str, Any] = {"repositories": [self._shown(each, asked) for each in visible[start:end]]}

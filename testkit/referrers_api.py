@@ -38,7 +38,7 @@ class ReferrersApi(ApiServer):
         match = _PATH.fullmatch(asked.path)
         if match is None or not _DIGEST.fullmatch(match["digest"]):
             return json_answer({"errors": [{"code": "DIGEST_INVALID", "message": "no digest"}]}, 400)
-        found = sorted(self._referrers(match["name"], match["digest"]), key=lambda each: str(each["digest"]))
+        found = sorted(self._referrers(match["name"], match["digest"]), key=lambda referrer: str(referrer["digest"]))
         start = int(asked.query.get("start", "0"))
         headers = {"Content-Type": OCI_INDEX}
         if start + self._page_size < len(found):

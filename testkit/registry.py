@@ -211,7 +211,7 @@ class RegistryProcess:
         :raises FileNotFoundError: when there is no such blob.
         """
         data = self._blob_folder(digest) / "data"
-        data.write_bytes(bytes(each ^ 0xFF for each in data.read_bytes()))
+        data.write_bytes(bytes(byte ^ 0xFF for byte in data.read_bytes()))
 
     def _blob_folder(self, digest: Digest) -> Path:
         return self._registry_root / "blobs" / digest.algorithm / digest.encoded[:2] / digest.encoded
@@ -324,7 +324,7 @@ class RegistryProcess:
         match auth:
             case Htpasswd():
                 path = self._directory / "htpasswd"
-                path.write_text("".join(_htpasswd_line(*each) for each in auth.users.items()))
+                path.write_text("".join(_htpasswd_line(*user) for user in auth.users.items()))
                 return {"htpasswd": {"realm": "tests", "path": str(path)}}
             case TokenAuth():
                 bundle = str(auth.root_cert_bundle)

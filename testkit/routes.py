@@ -158,9 +158,9 @@ def asked(server: RegistryProcess | Interceptor, name: str) -> list[str]:
     """The requests for a repository, as ``METHOD rest-of-path status``, sorted."""
     prefix = f"/v2/{name}/"
     return sorted(
-        f"{each.method} {each.path.removeprefix(prefix)} {each.status}"
-        for each in server.requests()
-        if each.path.startswith(prefix)
+        f"{request.method} {request.path.removeprefix(prefix)} {request.status}"
+        for request in server.requests()
+        if request.path.startswith(prefix)
     )
 
 

@@ -191,7 +191,7 @@ class FakeApi:
         self, method: str, task_id: str, key: str, rest: list[str], request: httpx.Request, value: Any
     ) -> httpx.Response:
         map_index = int(request.url.params.get("map_index", "-1"))
-        found = [self.xcoms[each] for each in sorted(self.xcoms) if (each[0], each[2]) == (task_id, key)]
+        found = [self.xcoms[xcom] for xcom in sorted(self.xcoms) if (xcom[0], xcom[2]) == (task_id, key)]
         match method, rest:
             case "POST", []:
                 self.xcoms[task_id, map_index, key] = value

@@ -64,7 +64,7 @@ class CertificateAuthority:
         """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(hosts[0], self.certificate.subject, key.public_key(), expired=expired)
-        builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(each) for each in hosts]), False)
+        builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if is_client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)

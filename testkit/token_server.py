@@ -211,5 +211,5 @@ def _granted(scope: str, rules: Rules) -> dict[str, Any]:
     kind, _, rest = scope.partition(":")
     name, _, actions = rest.rpartition(":")
     subject = name if kind == "repository" else f"{kind}:{name}"
-    allowed = {action for pattern, each in rules.items() if fnmatchcase(subject, pattern) for action in each}
-    return {"type": kind, "name": name, "actions": [each for each in actions.split(",") if each in allowed]}
+    allowed = {action for pattern, rule in rules.items() if fnmatchcase(subject, pattern) for action in rule}
+    return {"type": kind, "name": name, "actions": [part for part in actions.split(",") if part in allowed]}

@@ -43,7 +43,7 @@ def serve(*exchanges: Exchange) -> Iterator[Interceptor]:
 
 def requests_of(server: Interceptor) -> Sequence[str]:
     """Path and query of each request, as in an access log."""
-    return [f"{each.path}?{each.query}" if each.query else each.path for each in server.requests()]
+    return [f"{request.path}?{request.query}" if request.query else request.path for request in server.requests()]
 
 
 def _target(exchange: Exchange) -> tuple[str, str]:

@@ -30,7 +30,7 @@ class Swagger:
         :raises AssertionError: when there is none, or its query is not what that declares.
         """
         template, parameters = self._operation(request)
-        declared = {each["name"]: each for each in parameters if each["in"] == "query"}
+        declared = {parameter["name"]: parameter for parameter in parameters if parameter["in"] == "query"}
         given = dict(parse_qsl(request.query, strict_parsing=bool(request.query)))
         assert set(given) <= set(declared), f"{template} does not take {set(given) - set(declared)}"
         for name, text in given.items():

@@ -66,7 +66,7 @@ def link(last: str, orderby: str | None = "timedesc") -> dict[str, str]:
 
 
 def queries(wire: Interceptor) -> list[str]:
-    return [each.query for each in wire.requests()]
+    return [request.query for request in wire.requests()]
 
 
 def hours_ago(hours: float) -> datetime:
@@ -107,14 +107,19 @@ def test_our_requests_are_what_the_definition_takes(wire: Interceptor) -> None:
         list(asked.list_repositories("team"))
         list(asked.list_tags(app(wire), since=hours_ago(9)))
         list(asked.list_tags(app(wire)))
-    assert [AZURE.check_request(each) for each in wire.requests()] == [CATALOG, TAGS, TAGS, TAGS]
+    assert [AZURE.check_request(request) for request in wire.requests()] == [CATALOG, TAGS, TAGS, TAGS]
 
 
 def test_reading_stops_at_the_start_of_the_window(wire: Interceptor) -> None:
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v4", NOON), tag("v3", hours_ago(1))), link("v3"), times=1)
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v2", hours_ago(2)), tag("v1", hours_ago(3))), link("v1"))
     with client(wire) as asked:
-        assert [each.name for each in asked.list_tags(app(wire), since=hours_ago(2))] == ["v4", "v3", "v2", "v1"]
+        assert [tag.name for tag in asked.list_tags(app(wire), since=hours_ago(2))] == [
+            "v4",
+            "v3",
+            "v2",
+            "v1",
+        ]
     assert queries(wire) == ["n=100&orderby=timedesc", "n=100&orderby=timedesc&last=v3"]
 
 
@@ -123,7 +128,7 @@ def test_the_order_is_kept_where_a_link_loses_it(wire: Interceptor, orderby: str
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v2", NOON)), link("v2", orderby), times=1)
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", hours_ago(1))))
     with client(wire) as asked:
-        assert [each.name for each in asked.list_tags(app(wire), since=hours_ago(3))] == ["v2", "v1"]
+        assert [tag.name for tag in asked.list_tags(app(wire), since=hours_ago(3))] == ["v2", "v1"]
     assert queries(wire) == ["n=100&orderby=timedesc", "n=100&orderby=timedesc&last=v2"]
 
 
@@ -148,7 +153,7 @@ def test_out_of_order_all_is_read_by_name(
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("a", NOON), tag("b", NOON)), link("b", ""), times=1)
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("c", NOON), tag("d", hours_ago(90))))
     with client(wire) as asked:
-        names = [each.name for each in asked.list_tags(app(wire), since=hours_ago(3))]
+        names = [tag.name for tag in asked.list_tags(app(wire), since=hours_ago(3))]
     assert sorted(names) == ["a", "b", "c", "d"]
     assert queries(wire)[-2:] == ["n=1000", "n=1000&last=b"]
     assert caplog.messages == [f"{app(wire)} does not list its tags newest first; all are read"]
@@ -159,7 +164,7 @@ def test_a_link_of_another_form_is_followed(wire: Interceptor) -> None:
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v2", NOON)), following, times=1)
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", hours_ago(1))))
     with client(wire) as asked:
-        assert [each.name for each in asked.list_tags(app(wire), since=hours_ago(3))] == ["v2", "v1"]
+        assert [tag.name for tag in asked.list_tags(app(wire), since=hours_ago(3))] == ["v2", "v1"]
     assert queries(wire) == ["n=100&orderby=timedesc", "cursor=abc"]
 
 
@@ -168,7 +173,7 @@ def test_equal_times_do_not_end_the_reading(wire: Interceptor) -> None:
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("a", hours_ago(9)), tag("b", hours_ago(9))), link("b"), times=1)
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("c", hours_ago(9))))
     with client(wire) as asked:
-        assert [each.name for each in asked.list_tags(app(wire), since=hours_ago(3))] == ["a", "b", "c"]
+        assert [tag.name for tag in asked.list_tags(app(wire), since=hours_ago(3))] == ["a", "b", "c"]
 
 
 def test_a_last_that_comes_again_ends(wire: Interceptor) -> None:
@@ -184,7 +189,7 @@ def test_without_a_window_tags_are_read_by_name(wire: Interceptor) -> None:
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", NOON)), link("v1", ""), times=1)
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v2", None)))
     with client(wire) as asked:
-        assert [each.name for each in asked.list_tags(app(wire))] == ["v1", "v2"]
+        assert [tag.name for tag in asked.list_tags(app(wire))] == ["v1", "v2"]
     assert queries(wire) == ["n=1000", "n=1000&last=v1"]
 
 
@@ -227,7 +232,7 @@ def test_the_largest_page_is_asked_for(count: int, options: dict[str, Any], expe
     """Every tag is read, whatever page the registry takes."""
     with ScriptedServer(lambda request: serve(request, count, **options)) as server:
         with connect(AcrClient, server) as asked:
-            names = [each.name for each in asked.list_tags(Repository(server.host, "team/app"))]
+            names = [tag.name for tag in asked.list_tags(Repository(server.host, "team/app"))]
         targets = [urlsplit(request.target).query for request in server.shown]
     assert names == [f"{number:04}" for number in range(count)]
     assert targets == expected
@@ -238,7 +243,7 @@ def test_locked_tags_are_marked(wire: Interceptor) -> None:
     del tags[2]["changeableAttributes"]
     wire.answer("GET", TAGS_OF_APP, 200, page(*tags))
     with client(wire) as asked:
-        assert [each.is_locked for each in asked.list_tags(app(wire))] == [True, False, False]
+        assert [tag.is_locked for tag in asked.list_tags(app(wire))] == [True, False, False]
 
 
 @pytest.mark.parametrize("text", [None, "", "yesterday", "0001-01-01T00:00:00Z", "2026-11-23T12:00:00", 7])

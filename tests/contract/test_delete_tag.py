@@ -52,7 +52,7 @@ def credentials_for(kind: str) -> Credentials | None:
 
 
 def asked(wire: Interceptor) -> list[str]:
-    return [f"{each.method} {each.path}" for each in wire.requests() if each.method != "POST"]
+    return [f"{request.method} {request.path}" for request in wire.requests() if request.method != "POST"]
 
 
 def test_which_kinds_delete_tags_alone() -> None:
@@ -117,7 +117,7 @@ def test_a_registry_that_deletes_images_only_refuses_a_tag() -> None:
             delete_tag("distribution", registry)
         registry.clear_requests()
         delete_image(registry)
-        seen = [(each.method, each.path.rpartition("/")[2], each.status) for each in registry.requests()]
+        seen = [(request.method, request.path.rpartition("/")[2], request.status) for request in registry.requests()]
         assert seen == [("HEAD", "v1", 200), ("DELETE", str(content.digest), 202)]
         assert images.resolve(registry.url, "team/app", "v1.0") is None
         assert images.resolve(registry.url, "team/app", "v2") is not None
@@ -147,5 +147,5 @@ def test_a_token_that_may_delete_is_requested() -> None:
         images.push(registry.url, "team/app", "v1", images.multi_arch("app"), session=tokens.session("team/app"))
         tokens.clear_requests()
         delete_image(registry, USER)
-        scopes = {scope for each in tokens.requests() for scope in each.scopes}
+        scopes = {scope for request in tokens.requests() for scope in request.scopes}
         assert scopes == {"repository:team/app:delete", "repository:team/app:pull"}

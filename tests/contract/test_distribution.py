@@ -45,14 +45,14 @@ def error_of(version: str, case: str, call: str) -> RegistrySyncError:
 def test_tags_are_listed_by_name(version: str) -> None:
     with replay(version, "tags") as server, client(server.host) as asked:
         entries = list(asked.list_tags(Repository(server.host, PUBLIC)))
-    assert [each.name for each in entries] == ["v1.0.0", "v1.1.0", "v1.2.0"]
-    assert {(each.digest, each.pushed_at) for each in entries} == {(None, None)}
+    assert [entry.name for entry in entries] == ["v1.0.0", "v1.1.0", "v1.2.0"]
+    assert {(entry.digest, entry.pushed_at) for entry in entries} == {(None, None)}
 
 
 def test_pages_are_followed_by_link(version: str) -> None:
     """2.8.2 ignores ``n`` and returns all tags; 3.1.1 returns two and a link to the third."""
     with replay(version, "tags_n2", "tags_n2_last") as server, client(server.host) as asked:
-        names = [each.name for each in asked.list_tags(Repository(server.host, PUBLIC))]
+        names = [tag.name for tag in asked.list_tags(Repository(server.host, PUBLIC))]
         requests = len(server.requests())
     assert names == ["v1.0.0", "v1.1.0", "v1.2.0"]
     assert requests == (1 if version.startswith("2.8.2") else 2)

@@ -213,9 +213,9 @@ def test_our_requests_are_what_the_definition_takes() -> None:
             api.push("acme/app", f"v{number}", NOON + timedelta(minutes=number), DEBIAN)
         list(asked.list_repositories("acme", include_private=True))
         list(asked.list_tags(Repository(api.host, "acme/app")))
-        checked = [HUB.check_request(each) for each in api.requests()]
-        for each in api.logins:
-            HUB.check_body(LOGIN, each)
+        checked = [HUB.check_request(request) for request in api.requests()]
+        for login in api.logins:
+            HUB.check_body(LOGIN, login)
     assert checked == [LOGIN, REPOSITORIES, REPOSITORIES, TAGS, TAGS]
     assert api.logins == [{"identifier": "acme", "secret": ROBOT.secret}]
 
@@ -223,11 +223,11 @@ def test_our_requests_are_what_the_definition_takes() -> None:
 def test_what_creates_a_repository_is_what_the_definition_takes() -> None:
     with DockerHubApi("http://127.0.0.1:1", users={"acme": ROBOT.secret}) as api, client(api, ROBOT) as asked:
         asked.create_repository(Repository(api.host, "acme/app"))
-        checked = [HUB.check_request(each) for each in api.requests()]
+        checked = [HUB.check_request(request) for request in api.requests()]
         HUB.check_body(REPOSITORIES, api.created[0])
     assert checked == [LOGIN, f"{REPOSITORIES}/{{repository}}", REPOSITORIES]
     assert api.created == [{"namespace": "acme", "name": "app", "registry": "docker.io", "is_private": False}]
 
 
 def test_the_api_is_where_the_definition_says() -> None:
-    assert [each["url"] for each in HUB.document["servers"]] == [API_URL]
+    assert [server["url"] for server in HUB.document["servers"]] == [API_URL]

@@ -44,7 +44,7 @@ def test_the_example_is_read(wire: Interceptor) -> None:
     assert tags(wire) == [
         ListedTag(name=name, digest=digest, pushed_at=UPLOADED, is_image_time=True) for name in ("latest", "v1.0.0")
     ]
-    assert [(each.path, each.query) for each in wire.requests()] == [(EXAMPLE["request"]["path"], "n=10000")]
+    assert [(request.path, request.query) for request in wire.requests()] == [(EXAMPLE["request"]["path"], "n=10000")]
 
 
 @pytest.mark.parametrize("uploaded", ["0", "", "-1", None, 0, "1e9", "9" * 30, "1234"])
@@ -71,14 +71,14 @@ def test_without_the_extension_tags_have_names(wire: Interceptor) -> None:
 
 def test_a_tag_that_no_manifest_names(wire: Interceptor) -> None:
     wire.answer("GET", PATH, 200, body({"manifest": {A: manifest("0", "v1")}, "tags": ["v1", "v2"]}))
-    assert [(each.name, each.digest is None) for each in tags(wire)] == [("v1", False), ("v2", True)]
+    assert [(tag.name, tag.digest is None) for tag in tags(wire)] == [("v1", False), ("v2", True)]
 
 
 def test_pages_are_followed_by_link(wire: Interceptor) -> None:
     link = {"Link": f'</v2/{NAME}/tags/list?n=10000&last=v1>; rel="next"'}
     wire.answer("GET", PATH, 200, body({"manifest": {A: manifest("0", "v1")}, "tags": ["v1"]}), link, times=1)
     wire.answer("GET", PATH, 200, body({"manifest": {A: manifest("0", "v1"), B: manifest("0", "v2")}, "tags": ["v2"]}))
-    assert [(each.name, str(each.digest)) for each in tags(wire)] == [("v1", A), ("v2", B)]
+    assert [(tag.name, str(tag.digest)) for tag in tags(wire)] == [("v1", A), ("v2", B)]
 
 
 @pytest.mark.parametrize("document", [{"tags": None}, {"tags": [], "manifest": {}, "child": []}, {"manifest": None}])

@@ -88,7 +88,7 @@ def test_our_requests_are_what_the_definition_takes(wire: Interceptor) -> None:
         asked.ping()
         list(asked.list_repositories("team"))
         list(asked.list_tags(app(wire), since=datetime.now(UTC)))
-    api = [each for each in wire.requests() if each.path.startswith(HARBOR.prefix)]
+    api = [request for request in wire.requests() if request.path.startswith(HARBOR.prefix)]
     assert [HARBOR.check_request(each) for each in api] == [PROJECTS, PROJECTS, REPOSITORIES, ARTIFACTS]
     assert api[3].query == (
         "q=tags%3D%2A&with_tag=true&with_immutable_status=true&sort=-push_time&with_accessory=true&page=1&page_size=100"
@@ -119,8 +119,8 @@ def test_pages_are_followed_to_the_end(wire: Interceptor, headers: dict[str, str
     wire.answer("GET", ARTIFACTS_PATH, 200, items(artifact(DIGESTS[9], tag("beyond the end"))))
     wire.answer("GET", NAMES_PATH, 200, names())
     with client(wire) as asked:
-        assert [each.name for each in asked.list_tags(app(wire))] == ["a", "b", "c", "d"]
-    assert [each.query[-20:] for each in wire.requests()[:2]] == ["page=1&page_size=100", "page=2&page_size=100"]
+        assert [tag.name for tag in asked.list_tags(app(wire))] == ["a", "b", "c", "d"]
+    assert [request.query[-20:] for request in wire.requests()[:2]] == ["page=1&page_size=100", "page=2&page_size=100"]
 
 
 def test_an_old_artifact_with_a_new_tag_is_not_overlooked(wire: Interceptor) -> None:
@@ -131,7 +131,7 @@ def test_an_old_artifact_with_a_new_tag_is_not_overlooked(wire: Interceptor) -> 
     wire.answer("GET", NAMES_PATH, 200, names())
     with client(wire) as asked:
         entries = list(asked.list_tags(app(wire), since=datetime(2026, 11, 23, 12, 15, tzinfo=UTC)))
-    assert [each.name for each in entries] == ["v2", "rolled-back"]
+    assert [entry.name for entry in entries] == ["v2", "rolled-back"]
 
 
 def test_tags_of_signatures_come_by_name(wire: Interceptor) -> None:
@@ -140,7 +140,7 @@ def test_tags_of_signatures_come_by_name(wire: Interceptor) -> None:
     wire.answer("GET", NAMES_PATH, 200, names("sha256-abc.sig", "v1"))
     with client(wire) as asked:
         entries = list(asked.list_tags(app(wire)))
-    assert [(each.name, each.digest is None) for each in entries] == [("v1", False), ("sha256-abc.sig", True)]
+    assert [(entry.name, entry.digest is None) for entry in entries] == [("v1", False), ("sha256-abc.sig", True)]
 
 
 def test_the_same_page_again_ends(wire: Interceptor) -> None:
@@ -212,7 +212,7 @@ def test_repositories_are_listed_over_all_pages(wire: Interceptor) -> None:
         assert list(asked.list_repositories("team")) == [
             ListedRepository(name=f"team/{each}", is_private=False) for each in ("a", "web/app", "web/api")
         ]
-        assert [each.name for each in asked.list_repositories("team/web")] == ["team/web/app"]
+        assert [repository.name for repository in asked.list_repositories("team/web")] == ["team/web/app"]
 
 
 def test_a_private_project_is_mirrored_only_with_include_private(wire: Interceptor) -> None:
@@ -287,7 +287,7 @@ def test_credentials_go_to_the_api_at_once_and_to_v2_after_a_challenge() -> None
     server.start()
     endpoint = Endpoint(host=server.host, tls=False, credentials=ROBOT)
     with closing(HarborClient(endpoint)) as asked:
-        assert [each.name for each in asked.list_tags(Repository(server.host, "team/app"))] == ["v1"]
+        assert [tag.name for tag in asked.list_tags(Repository(server.host, "team/app"))] == ["v1"]
     server.stop()
     basic = f"Basic {ROBOT.basic()}"
     assert seen == [
@@ -314,7 +314,7 @@ def test_an_api_at_another_address_is_used(wire: Interceptor) -> None:
     with Interceptor("http://127.0.0.1:1") as api, client(wire, api_url=api.url, requests_per_second=100) as asked:
         api.answer("GET", ARTIFACTS_PATH, 200, items(artifact(DIGESTS[1], tag("v1"))))
         wire.answer("GET", NAMES_PATH, 200, names("v1"))
-        assert [each.name for each in asked.list_tags(app(wire))] == ["v1"]
+        assert [tag.name for tag in asked.list_tags(app(wire))] == ["v1"]
         assert (len(api.requests()), len(wire.requests())) == (1, 1)
 
 

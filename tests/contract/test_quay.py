@@ -80,7 +80,7 @@ def test_tags_with_digest_and_time() -> None:
 def test_pages_end_where_quay_says_so() -> None:
     pages = recorded("tags_page1_limit1", "tags_page2_limit1", "tags_page99")
     with serve(*pages) as server, client(server) as asked:
-        names = [each.name for each in asked.list_tags(Repository(server.host, "acme/app"))]
+        names = [tag.name for tag in asked.list_tags(Repository(server.host, "acme/app"))]
         assert requests_of(server) == [
             f"/api/v1/repository/acme/app/tag/?onlyActiveTags=true&limit=100&page={page}" for page in (1, 2, 3)
         ]
@@ -100,7 +100,7 @@ def test_a_repository_without_tags_lists_none() -> None:
 
 
 def test_a_token_reads_a_private_repository() -> None:
-    assert [each.name for each in tags("private-app", *recorded("tags_private_token"), credentials=TOKEN)] == ["v1.0.0"]
+    assert [tag.name for tag in tags("private-app", *recorded("tags_private_token"), credentials=TOKEN)] == ["v1.0.0"]
 
 
 def test_a_robot_reads_a_private_repository_by_name() -> None:
@@ -140,7 +140,7 @@ def test_a_missing_repository_is_refused(
 
 def test_repositories_of_two_pages_are_listed() -> None:
     entries, asked = repositories(["repos_anon_public_p1", "repos_anon_public_p2"])
-    assert [each.name for each in entries][3:5] == ["acme/bulk100", "acme/bulk101"]
+    assert [entry.name for entry in entries][3:5] == ["acme/bulk100", "acme/bulk101"]
     assert entries[-1] == ListedRepository(
         name="acme/app", modified_at=datetime(2026, 11, 23, 18, 35, 22, tzinfo=UTC), is_private=False
     )
@@ -241,7 +241,7 @@ def test_our_requests_are_what_the_definition_takes() -> None:
         list(asked.list_repositories("acme", include_private=True))
         list(asked.list_tags(Repository(api.host, "acme/app")))
         list(asked.list_tags(Repository(api.host, "acme/app"), since=NOON))
-        checked = [QUAY.check_request(each) for each in api.requests()]
+        checked = [QUAY.check_request(request) for request in api.requests()]
     assert checked == [LISTING, LISTING, *4 * [TAGS], *2 * [TAGS]]
 
 

@@ -175,11 +175,11 @@ def push(lab: Lab, name: str, case: Case) -> tuple[str, images.Image]:
     lab.hub.push(repository, "v1", ours)
     if case.copy != "none":
         lab.mirror.push(repository, "v1", theirs if case.copy == "theirs" else ours)
-    for each in ours.children:
+    for child in ours.children:
         if case.copy == "without a layer":
-            lab.mirror.forget_blob(each.blobs[-1].digest)
+            lab.mirror.forget_blob(child.blobs[-1].digest)
         elif case.copy == "with a damaged layer":
-            lab.mirror.damage_blob(each.blobs[-1].digest)
+            lab.mirror.damage_blob(child.blobs[-1].digest)
     return repository, ours
 
 
@@ -188,12 +188,12 @@ def pull(lab: Lab, repository: str, target: str, ours: images.Image) -> Got:
         image_id = lab.runtime.pull(f"docker.io/{repository}", target)
     except PullFailedError:
         return "nothing"
-    configs = {str(each.blobs[0].digest) for each in ours.children}
+    configs = {str(child.blobs[0].digest) for child in ours.children}
     return "ours" if image_id in {*configs, str(ours.digest)} else "theirs"  # containerd's store: the index
 
 
 def has_sent_blobs(requests: Sequence[Request]) -> bool:
-    return any(each.method == "GET" and "/blobs/" in each.path and each.status == 200 for each in requests)
+    return any(request.method == "GET" and "/blobs/" in request.path and request.status == 200 for request in requests)
 
 
 def faults(case: Case, lab: Lab) -> dict[str, Fault | None]:

@@ -39,4 +39,4 @@ def test_a_daemon_pulls_from_a_registry_without_tls(runtime: Literal["docker", "
         with registry.pushing(), start(made, namespace, authority.ca_file) as daemon:
             registry.push("team/app", "v1", image)
             registry.start()
-            assert daemon.pull(f"{HOST}/team/app", "v1") in {str(each.blobs[0].digest) for each in image.children}
+            assert daemon.pull(f"{HOST}/team/app", "v1") in {str(child.blobs[0].digest) for child in image.children}

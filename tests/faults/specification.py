@@ -68,7 +68,7 @@ def _direct(fault: str, stages: tuple[str, ...], lasting: str, passing: str, say
 
 
 def _without(stages: tuple[str, ...], *excluded: str) -> tuple[str, ...]:
-    return tuple(each for each in stages if each not in excluded)
+    return tuple(stage for stage in stages if stage not in excluded)
 
 
 _NOT_LISTED = "does not list its repositories, write the repositories of"

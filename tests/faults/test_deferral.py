@@ -90,7 +90,7 @@ def two_mirrors(source: str, backup: str) -> dict[str, Any]:
 
 
 def states(airflow: LocalAirflow, run_id: str) -> list[str]:
-    return [each["state"] for each in airflow.api.task_instances("mirror_limited", run_id, COPY)]
+    return [task_instance["state"] for task_instance in airflow.api.task_instances("mirror_limited", run_id, COPY)]
 
 
 class TestManyAtOnce:

@@ -122,4 +122,4 @@ def go(run: MirrorRun, stage: Stage) -> TaskRunResult:
 
 
 def was_asked(wire: Interceptor, stage: Stage) -> bool:
-    return any(each.method == stage.method and re.search(stage.path, each.path) for each in wire.requests())
+    return any(request.method == stage.method and re.search(stage.path, request.path) for request in wire.requests())

@@ -154,5 +154,5 @@ def test_every_task_has_a_limit(tmp_path: Path, written: dict[str, int], minutes
     (tmp_path / "mirrors.yaml").write_text(json.dumps({"registries": registries, "mirrors": {"team": mirror}}))
     file = load_mirrors(tmp_path / "mirrors.yaml")
     tasks = build_dag(file.mirrors["team"], file).tasks
-    assert sum(isinstance(each, MappedOperator) for each in tasks) == 2
-    assert {each.execution_timeout for each in tasks} == {timedelta(minutes=minutes)}
+    assert sum(isinstance(task, MappedOperator) for task in tasks) == 2
+    assert {task.execution_timeout for task in tasks} == {timedelta(minutes=minutes)}

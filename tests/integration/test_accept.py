@@ -89,7 +89,7 @@ def test_a_tag_that_moved_on_is_refused_and_nothing_is_written(
             report.notes[-1]
             == f"if a move is right, trigger one run with the parameter accept: {name}:v1@{later.digest}"
         )
-    assert {each.method for each in wire.requests()} <= {"GET", "HEAD"}
+    assert {request.method for request in wire.requests()} <= {"GET", "HEAD"}
     assert images.resolve(destination.url, name, "v1") == old.digest
 
 

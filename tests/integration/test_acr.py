@@ -66,7 +66,7 @@ def test_a_push_has_the_time_of_the_push(registry: RegistryProcess) -> None:
     with AcrApi(registry) as azure, client(azure) as asked:
         target = Repository(azure.host, NAME)
         asked.put_manifest(target, "v001", asked.get_manifest(target, IMAGE.digest))
-        (entry,) = [each for each in asked.list_tags(target) if each.name == "v001"]
+        (entry,) = [tag for tag in asked.list_tags(target) if tag.name == "v001"]
         assert asked.head_manifest(target, "v001") == entry.digest == IMAGE.digest
     assert entry.pushed_at is not None
     assert started <= entry.pushed_at <= datetime.now(UTC) + timedelta(seconds=1)
@@ -79,15 +79,15 @@ def test_listing_takes_one_request_per_thousand_tags(registry: RegistryProcess, 
     with AcrApi(registry, loses_order=loses_order) as azure, client(azure) as asked:
         for age, name in enumerate(reversed(names)):
             azure.set_pushed_at(NAME, name, NOON - timedelta(hours=age))
-        assert [each.name for each in asked.list_tags(Repository(azure.host, NAME))] == names
+        assert [tag.name for tag in asked.list_tags(Repository(azure.host, NAME))] == names
         assert len(azure.requests()) == 1
         azure.clear_requests()
-        listed = [each.name for each in asked.list_tags(Repository(azure.host, NAME), since=NOON - timedelta(hours=5))]
+        listed = [tag.name for tag in asked.list_tags(Repository(azure.host, NAME), since=NOON - timedelta(hours=5))]
         assert listed == names[:149:-1]
         assert len(azure.requests()) == 1
         azure.clear_requests()
         since = NOON - timedelta(hours=500)
-        assert [each.name for each in asked.list_tags(Repository(azure.host, NAME), since=since)] == names[::-1]
+        assert [tag.name for tag in asked.list_tags(Repository(azure.host, NAME), since=since)] == names[::-1]
         assert len(azure.requests()) == 3
 
 
@@ -120,18 +120,18 @@ def test_expired_tokens_are_fetched_again() -> None:
         asked.ping()
         tokens.clear_requests()
         for _ in range(2):
-            assert [each.digest for each in asked.list_tags(target)] == [IMAGE.digest]
+            assert [tag.digest for tag in asked.list_tags(target)] == [IMAGE.digest]
             assert asked.head_manifest(target, "v1") == IMAGE.digest
             assert list(asked.list_repositories("team")) == [ListedRepository(name=NAME)]
         listing, pulling = f"repository:{NAME}:metadata_read", f"repository:{NAME}:pull"
         assert scopes_of(tokens) == [listing, pulling, "registry:catalog:*"]
         azure.revoke_tokens()
-        assert [each.name for each in asked.list_tags(target)] == ["v1"]
+        assert [tag.name for tag in asked.list_tags(target)] == ["v1"]
         assert scopes_of(tokens) == [listing, pulling, "registry:catalog:*", listing]
 
 
 def scopes_of(tokens: TokenServer) -> list[str]:
-    return [scope for each in tokens.requests() for scope in each.scopes]
+    return [scope for request in tokens.requests() for scope in request.scopes]
 
 
 def test_anonymous_users_without_the_right_to_list_read_names() -> None:

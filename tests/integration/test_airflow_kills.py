@@ -62,7 +62,7 @@ class Stack:
         run = self.airflow.api.wait_for_run(DAG, run_id)
         assert run["state"] == "success"
         assert self.resolve(kind) == IMAGES[kind].digest
-        assert self.committed(kind) == {str(each.digest): 1 for each in IMAGES[kind].blobs}
+        assert self.committed(kind) == {str(blob.digest): 1 for blob in IMAGES[kind].blobs}
         assert self.skopeos() == []
         wait_until(lambda: not self.auth_files(), "no auth file is left")
 
@@ -76,9 +76,9 @@ class Stack:
     def committed(self, kind: str) -> Counter[str]:
         """Number of completed uploads per blob."""
         return Counter(
-            each.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
-            for each in self.destination.requests()
-            if each.method == "PUT" and each.path.startswith(f"/v2/kills/{kind}/blobs/") and each.status == 201
+            request.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
+            for request in self.destination.requests()
+            if request.method == "PUT" and request.path.startswith(f"/v2/kills/{kind}/blobs/") and request.status == 201
         )
 
     def skopeos(self) -> list[int]:
@@ -176,7 +176,10 @@ def test_a_scheduler_that_is_killed_takes_its_tasks_along_and_the_next_one_goes_
 
 
 def states(stack: Stack, run_id: str) -> dict[str, Any]:
-    return {each["task_id"]: each["state"] for each in stack.airflow.api.task_instances(DAG, run_id)}
+    return {
+        task_instance["task_id"]: task_instance["state"]
+        for task_instance in stack.airflow.api.task_instances(DAG, run_id)
+    }
 
 
 def parent_of(pid: int) -> int:

@@ -60,13 +60,13 @@ def push_list(registry: RegistryProcess, name: str, subject: Image, *referrers: 
     document = json.loads(content.content)
     document["manifests"] = [
         {
-            "mediaType": each.media_type,
-            "digest": str(each.digest),
-            "size": len(each.content),
-            "artifactType": json.loads(each.content).get("artifactType", "application/vnd.example"),
+            "mediaType": referrer.media_type,
+            "digest": str(referrer.digest),
+            "size": len(referrer.content),
+            "artifactType": json.loads(referrer.content).get("artifactType", "application/vnd.example"),
             "annotations": {"org.example.name": "kept"},
         }
-        for each in referrers
+        for referrer in referrers
     ]
     body = json.dumps(document).encode()
     images.push(registry.url, name, None, content)
@@ -147,7 +147,7 @@ class TestCosignTags:
             "skipped": 1,
         }
         assert f"  {images.cosign_tag(content)}: attached to an image, and signatures is false" in caplog.messages
-        assert not [each for each in source.requests() if "referrers" in each.path]
+        assert not [request for request in source.requests() if "referrers" in request.path]
 
     def test_a_signature_of_a_signature_is_copied(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
@@ -164,8 +164,8 @@ class TestCosignTags:
         images.push(source.url, name, "v1", content)
         images.push(source.url, name, images.cosign_tag(content), images.cosign_signature(content))
         assert counted(run_route(make_route(source, wire, name))) == {"copied": 2}
-        puts = [each.path.rpartition("/")[2] for each in wire.requests() if each.method == "PUT"]
-        assert [each for each in puts if each in ("v1", images.cosign_tag(content))] == [
+        puts = [request.path.rpartition("/")[2] for request in wire.requests() if request.method == "PUT"]
+        assert [put for put in puts if put in ("v1", images.cosign_tag(content))] == [
             images.cosign_tag(content),
             "v1",
         ]
@@ -271,8 +271,8 @@ class TestCosignTags:
         assert result_of(report, tag).reason == (
             f"attached to {content.digest.short}; {moved(theirs, own)}, kept as {kept}"
         )
-        puts = [each.path.rpartition("/")[2] for each in wire.requests() if each.method == "PUT"]
-        assert [each for each in puts if each in (kept, tag, "v1")] == [kept, tag, "v1"]
+        puts = [request.path.rpartition("/")[2] for request in wire.requests() if request.method == "PUT"]
+        assert [put for put in puts if put in (kept, tag, "v1")] == [kept, tag, "v1"]
         assert images.resolve(destination.url, name, kept) == own.digest
         assert images.resolve(destination.url, name, tag) == theirs.digest
 
@@ -452,9 +452,9 @@ class TestRequests:
         content = images.multi_arch(name)
         images.push(source.url, name, "v1", content)
         run_route(make_route(source_api, destination, name))
-        digests = [content.digest, *(each.digest for each in content.children)]
+        digests = [content.digest, *(child.digest for child in content.children)]
         referrers = [each for each in asked(source_api, name) if "referrers" in each]
-        assert referrers == sorted(f"GET referrers/{each} 200" for each in digests)
+        assert referrers == sorted(f"GET referrers/{digest} 200" for digest in digests)
 
     def test_a_source_without_the_api_costs_the_same(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
@@ -464,9 +464,9 @@ class TestRequests:
         images.push(source.url, name, "v1", content)
         source.clear_requests()
         run_route(make_route(source, destination, name))
-        digests = [content.digest, *(each.digest for each in content.children)]
+        digests = [content.digest, *(child.digest for child in content.children)]
         referrers = [each for each in asked(source, name) if "referrers" in each]
-        assert referrers == sorted(f"GET referrers/{each} 404" for each in digests)
+        assert referrers == sorted(f"GET referrers/{digest} 404" for digest in digests)
 
 
 class TestReferrers:
@@ -492,7 +492,7 @@ class TestReferrers:
             assert images.resolve(destination.url, name, each.digest) == each.digest
             images.pull_whole(destination.url, name, each.digest)
         url = f"{destination_api.url}/v2/{name}/referrers/{content.digest}"
-        assert [each["digest"] for each in requests.get(url, timeout=PATIENCE_SECONDS).json()["manifests"]] == [
+        assert [manifest["digest"] for manifest in requests.get(url, timeout=PATIENCE_SECONDS).json()["manifests"]] == [
             str(sbom.digest)
         ]
         assert images.resolve(destination.url, name, referrers_tag(content.digest)) is None
@@ -530,7 +530,7 @@ class TestReferrers:
         images.push(source.url, name, None, theirs)
         run_route(make_route(source_api, destination, name))
         entries = listed(destination, name, referrers_tag(content.digest))
-        assert [each["digest"] for each in entries] == [str(own.digest), str(theirs.digest)]
+        assert [entry["digest"] for entry in entries] == [str(own.digest), str(theirs.digest)]
         assert entries[0]["annotations"] == {"org.example.name": "kept"}
 
     @pytest.mark.parametrize("has_subject", [True, False])
@@ -628,7 +628,7 @@ class TestReferrers:
         images.push(source.url, name, None, theirs)
         assert counted(run_route(make_route(source_api, destination, name))) == {"copied": 2}
         entries = listed(destination, name, referrers_tag(content.digest))
-        assert [each["digest"] for each in entries] == [str(theirs.digest)]
+        assert [entry["digest"] for entry in entries] == [str(theirs.digest)]
 
     @pytest.mark.parametrize("has_api", [True, False])
     def test_a_source_that_has_a_list_under_a_tag(
@@ -685,7 +685,7 @@ class TestReferrers:
             "cannot be copied: "
             f"destination {wire.host}/{name} does not accept artifacts of this type (skopeo: "
         )
-        assert not [each for each in wire.requests() if referrers_tag(content.digest) in each.path]
+        assert not [request for request in wire.requests() if referrers_tag(content.digest) in request.path]
 
 
 class TestLate:

@@ -118,7 +118,7 @@ def test_a_repository_of_names_only_is_not_listed(
     printed = capsys.readouterr()
     assert f"read team/app:{tag} (mirror team)" in printed.out
     assert problem.format(f"{source.host}/team/app") in printed.out
-    assert [each.path for each in source.requests() if "tags/list" in each.path] == []
+    assert [request.path for request in source.requests() if "tags/list" in request.path] == []
 
 
 def test_each_failed_check_is_explained(
@@ -133,7 +133,7 @@ def test_each_failed_check_is_explained(
     assert main(["check", file]) == FAILED
     printed = capsys.readouterr()
     assert [line.split()[-1] for line in rows(printed.out)[1:]] == ["MISSING", "MISSING", "MISSING"]
-    problems = [each for each in printed.out.strip().split("\n\n") if each.startswith("MISSING")]
+    problems = [part for part in printed.out.strip().split("\n\n") if part.startswith("MISSING")]
     assert "no repository found in namespace 'taem'; check its name, and that this user may list it" in problems[0]
     assert "answered 404 NAME_UNKNOWN" in problems[1]
     assert (
@@ -174,7 +174,7 @@ class TestDestinations:
         rule = {"namespace": "taem"}
         with RegistryProcess() as registry:
             assert main(["check", write(tmp_path, source.host, registry.host, rule, connection=None)]) == FAILED
-            assert {each.path for each in registry.requests()} == {"/v2/"}
+            assert {request.path for request in registry.requests()} == {"/v2/"}
         assert "no repository found in namespace 'taem'" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ class TestDestinations:
         with RegistryProcess() as registry, HarborApi(registry.url) as harbor:
             harbor.add_project("team")
             assert main(["check", write(tmp_path, source.host, harbor.host, rule, connection=None, kind=kind)]) == OK
-            assert {each.method for each in harbor.requests()} <= {"GET", "HEAD"}
+            assert {request.method for request in harbor.requests()} <= {"GET", "HEAD"}
         shown = rows(capsys.readouterr().out)
         assert f"backup delete tags (mirror team) not checked: needs {privilege}" in shown
 

@@ -269,7 +269,7 @@ class TestRights:
             file.path.write_text(file.path.read_text().replace("127.0.0.1:2", locked.host))
             connections = LoopbackConnections(credentials={"backup": robot})
             found = list(check_registries(load_mirrors(file.path), connections))
-            assert {each.method for each in locked.requests()} <= {"GET", "HEAD"}
+            assert {request.method for request in locked.requests()} <= {"GET", "HEAD"}
         (push,) = [each for each in found if each.check.startswith("push ")]
         assert (push.verdict, push.text) == (verdict, text.format(locked.host))
 

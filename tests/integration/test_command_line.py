@@ -264,7 +264,7 @@ def test_a_plan_says_why_nothing_is_pruned(plan: Plan, source: RegistryProcess, 
         "",
     )
     _, printed, _ = plan(rule, arguments=("--json",))
-    assert [each["notes"] for each in json.loads(printed)["routes"]] == [[note]]
+    assert [route["notes"] for route in json.loads(printed)["routes"]] == [[note]]
 
 
 def test_repository_globs_limit_the_plan(plan: Plan) -> None:
@@ -278,7 +278,7 @@ def test_repository_globs_limit_the_plan(plan: Plan) -> None:
 def test_a_namespace_is_expanded(plan: Plan, source: RegistryProcess) -> None:
     code, printed, _ = plan({"namespace": "team"}, arguments=("--json",))
     assert code == OK
-    assert [each["source"] for each in json.loads(printed)["routes"]] == [
+    assert [route["source"] for route in json.loads(printed)["routes"]] == [
         f"{source.host}/team/app",
         f"{source.host}/team/other",
     ]
@@ -317,13 +317,13 @@ def test_a_plan_only_reads(plan: Plan, source: RegistryProcess, destination: Reg
     plan(app())
     requests = [*source.requests(), *destination.requests()]
     assert requests
-    assert {each.method for each in requests} <= READS
+    assert {request.method for request in requests} <= READS
 
 
 def settings_of(explained: str) -> dict[str, tuple[str, str]]:
     """Value and origin of each setting in the output of ``explain``."""
     rows = explained.split("\n\n")[1].splitlines()[2:]
-    parts = (re.split("  +", each) for each in rows)
+    parts = (re.split("  +", row) for row in rows)
     return {name: (value, origin) for name, value, origin in parts}
 
 
@@ -377,7 +377,7 @@ def test_explain_prints_settings_and_their_origins(
             f"({steps})"
         ),
     ]
-    assert [re.split("  +", each) for each in tags.splitlines()[2:]] == [
+    assert [re.split("  +", line) for line in tags.splitlines()[2:]] == [
         ["gone", "FAILED", "names lists it, but the source has no such tag; correct the name, or remove it"],
         ["missing", "no", "not among the newest 1 by name"],
         ["moved", "yes", "passes all rules"],
@@ -479,7 +479,7 @@ def test_explain_names_the_rule_that_selects_a_tag(plan: Plan) -> None:
     rejected = (
         "rule 1: matches none of 'm*'; rule 2: not among names; rule 3: not a version, which semver '9.x' requires"
     )
-    assert [re.split("  +", each) for each in tags.splitlines()[2:]] == [
+    assert [re.split("  +", line) for line in tags.splitlines()[2:]] == [
         ["missing", "yes", "rule 1 selects it"],
         ["moved", "yes", "rule 1 selects it"],
         ["old-dev", "no", "[1]"],
@@ -503,7 +503,7 @@ def test_explain_reads_names_where_the_source_refuses_to_list(
             for name in ("team/app", "team/other")
         ]
     printed = capsys.readouterr()
-    assert [re.split("  +", each) for each in printed.out.strip().split("\n\n")[3].splitlines()[2:]] == [
+    assert [re.split("  +", line) for line in printed.out.strip().split("\n\n")[3].splitlines()[2:]] == [
         ["gone", "FAILED", "names lists it, but the source has no such tag; correct the name, or remove it"],
         ["same", "yes", "listed in names"],
     ]

@@ -240,7 +240,7 @@ def test_a_new_mirror_waits_for_its_next_tick(stack: Stack) -> None:
         stack.write()
     assert "monthly: 3 tags would be copied (dry run), 0 unchanged" in report_log(stack, run)
     assert datetime.fromisoformat(minutely["run_after"]) > unpaused - timedelta(seconds=35)  # half a minute of grace
-    assert [each["dag_run_id"] for each in api.dag_runs("mirror_monthly")] == [run_id]
+    assert [dag_run["dag_run_id"] for dag_run in api.dag_runs("mirror_monthly")] == [run_id]
     assert datetime.fromisoformat(monthly["next_dagrun_run_after"]) > unpaused
 
 
@@ -322,8 +322,8 @@ def test_a_backfill_runs_once_per_interval(stack: Stack) -> None:
     api.unpause("mirror_daily")
     wait_until(lambda: len(api.dag_runs("mirror_daily")) >= 3, "the backfill has its runs")
     api.unpause("mirror_daily", paused=False)
-    runs = [each for each in api.dag_runs("mirror_daily") if each["run_type"] == "backfill"]
-    ended = [api.wait_for_run("mirror_daily", each["dag_run_id"]) for each in runs]
+    runs = [dag_run for dag_run in api.dag_runs("mirror_daily") if dag_run["run_type"] == "backfill"]
+    ended = [api.wait_for_run("mirror_daily", run["dag_run_id"]) for run in runs]
     api.unpause("mirror_daily", paused=True)
     assert [each["state"] for each in ended] == ["success"] * 3
     assert sorted(each["logical_date"][:10] for each in ended) == [str(first + timedelta(days=n)) for n in range(3)]
@@ -347,7 +347,11 @@ def test_a_failed_route_is_cleared_and_retried_alone(stack: Stack) -> None:
     log = report_log(stack, run)
     assert "by_hand: 1 of 2 routes failed" in log
     assert f"Failed:\n  {stack.source.host}/team/web:v1 → {stack.wire.host}/hand/web: " in log
-    [failed] = [each for each in api.task_instances(dag_id, run_id, "to_open") if each["state"] == "failed"]
+    [failed] = [
+        task_instance
+        for task_instance in api.task_instances(dag_id, run_id, "to_open")
+        if task_instance["state"] == "failed"
+    ]
     assert failed["try_number"] == 1
     cleared = api.clear(dag_id, run_id, [("to_open", failed["map_index"])])
     assert {(each["task_id"], each["map_index"]) for each in cleared} == {
@@ -357,7 +361,10 @@ def test_a_failed_route_is_cleared_and_retried_alone(stack: Stack) -> None:
     }
     run = api.wait_for_run(dag_id, run_id)
     assert run["state"] == "success"
-    tries = {each["rendered_map_index"]: each["try_number"] for each in api.task_instances(dag_id, run_id, "to_open")}
+    tries = {
+        task_instance["rendered_map_index"]: task_instance["try_number"]
+        for task_instance in api.task_instances(dag_id, run_id, "to_open")
+    }
     assert tries == {"team/app → open/hand/app": 1, "team/web → open/hand/web": 2}
     assert images.resolve(stack.open.url, "hand/web", "v1") == WEB.digest
 
@@ -461,7 +468,7 @@ def test_a_broken_mirror_is_an_import_error_and_the_others_keep_running(stack: S
 
 def test_invalid_yaml_is_an_import_error_while_runs_use_the_last_good_text(stack: Stack) -> None:
     api = stack.airflow.api
-    before = {each["dag_run_id"] for each in api.dag_runs("mirror_hourly")}
+    before = {dag_run["dag_run_id"] for dag_run in api.dag_runs("mirror_hourly")}
     stack.file.write_text("registries: {a: [\n")
     try:
         wait_until(lambda: "mirrors_check.py" in api.import_errors(), "the error is shown")
@@ -480,7 +487,7 @@ def test_invalid_yaml_is_an_import_error_while_runs_use_the_last_good_text(stack
     finally:
         stack.write()
     wait_until(lambda: not api.import_errors(), "the error is gone")
-    assert {each["dag_run_id"] for each in api.dag_runs("mirror_hourly")} >= before
+    assert {dag_run["dag_run_id"] for dag_run in api.dag_runs("mirror_hourly")} >= before
 
 
 def test_nothing_secret_is_in_logs_xcom_or_rendered_fields(stack: Stack) -> None:
@@ -497,8 +504,8 @@ def test_nothing_secret_is_in_logs_xcom_or_rendered_fields(stack: Stack) -> None
         documents.append(json.dumps(api.call("GET", f"dags/{dag_id}/details")))
         documents.append(json.dumps(api.call("GET", f"dags/{dag_id}/dagRuns/~/taskInstances", limit=500)))
         entries = api.call("GET", f"dags/{dag_id}/dagRuns/~/taskInstances/~/xcomEntries", limit=500)["xcom_entries"]
-        for each in entries:
-            value = api.xcom(dag_id, each["run_id"], each["task_id"], each["key"], each["map_index"])
+        for entry in entries:
+            value = api.xcom(dag_id, entry["run_id"], entry["task_id"], entry["key"], entry["map_index"])
             documents.append(json.dumps(value))
     assert any('"counts"' in each for each in documents), "no reports among the XComs"
     database = (home / "airflow.db").read_bytes().decode("latin-1")

@@ -58,9 +58,9 @@ def run_demo(folder: Path) -> tuple[int, str]:
 def processes_of(folder: Path) -> list[str]:
     """Processes that have the folder in their environment or arguments."""
     found = []
-    for each in Path("/proc").glob("[0-9]*"):
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            command, variables = (each / "cmdline").read_bytes(), (each / "environ").read_bytes()
+            command, variables = (path / "cmdline").read_bytes(), (path / "environ").read_bytes()
         except OSError:
             continue  # it has ended
         if str(folder).encode() in command + variables:

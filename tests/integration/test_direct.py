@@ -197,7 +197,7 @@ def test_children_are_there_before_their_index_and_an_image_before_its_signature
     images.push(source.url, name, images.cosign_tag(content), signature)
     destination.clear_requests()
     assert counted(run_route(make_route(source, destination, name, transfer="direct"))) == {"copied": 2}
-    put = [each.path.rpartition("/")[2] for each in destination.requests() if each.method == "PUT"]
+    put = [request.path.rpartition("/")[2] for request in destination.requests() if request.method == "PUT"]
     manifests = [target for target in put if "?" not in target and (target.startswith("sha256") or target == "v1")]
     children = [str(child.digest) for child in content.children]
     assert manifests == [*children, str(content.digest), images.cosign_tag(content), "v1"]
@@ -499,7 +499,9 @@ def test_a_stopped_task_ends_at_once(source: RegistryProcess, destination: Regis
         pool = stack.enter_context(ThreadPoolExecutor(1))
         route = make_route(wire, destination, name, transfer="direct")
         pending = pool.submit(run_route, route, on_start=sessions.append)
-        wait_until(lambda: any(str(layer.digest) in each.path for each in wire.requests()), "the blob is asked for")
+        wait_until(
+            lambda: any(str(layer.digest) in request.path for request in wire.requests()), "the blob is asked for"
+        )
         sessions[0].stop()
         result = result_of(pending.result(timeout=PATIENCE_SECONDS), "v1")
     assert (result.error_class, result.reason) == ("temporary", "the task is being ended, so nothing more is sent")
@@ -521,7 +523,9 @@ def test_an_interrupted_task_leaves_no_thread(source: RegistryProcess, destinati
     before, main = _threads(), threading.main_thread().ident or 0
 
     def interrupt() -> None:
-        wait_until(lambda: sum("/blobs/" in each.path for each in wire.requests()) == 2, "two layers are asked for")
+        wait_until(
+            lambda: sum("/blobs/" in request.path for request in wire.requests()) == 2, "two layers are asked for"
+        )
         signal.pthread_kill(main, signal.SIGUSR1)
 
     earlier = signal.signal(signal.SIGUSR1, _interrupt)

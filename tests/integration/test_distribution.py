@@ -73,7 +73,7 @@ def test_reads_and_publishes_the_same_bytes(registry: RegistryProcess) -> None:
         assert manifest.content == IMAGE.content
         asked.put_manifest(at(registry), "v1-again", manifest)
         assert asked.head_manifest(at(registry), "v1-again") == IMAGE.digest
-        assert sorted(each.name for each in asked.list_tags(at(registry))) == ["v1", "v1-again"]
+        assert sorted(tag.name for tag in asked.list_tags(at(registry))) == ["v1", "v1-again"]
         assert list(asked.list_repositories("team")) == [ListedRepository(name=NAME)]
 
 
@@ -143,9 +143,9 @@ def test_tokens_are_fetched_once_per_scope() -> None:
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(lambda _: asked.head_manifest(at(locked), "v1"), range(20)))
         assert set(found) == {IMAGE.digest}
-        assert [each.scopes for each in tokens.requests()] == [(f"repository:{NAME}:pull",)]
+        assert [request.scopes for request in tokens.requests()] == [(f"repository:{NAME}:pull",)]
         asked.put_manifest(at(locked), "v2", asked.get_manifest(at(locked), IMAGE.digest))
-        assert [each.scopes for each in tokens.requests()][1:] == [(f"repository:{NAME}:pull,push",)]
+        assert [request.scopes for request in tokens.requests()][1:] == [(f"repository:{NAME}:pull,push",)]
 
 
 def test_an_expired_token_is_fetched_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,9 +266,9 @@ def test_a_blip_is_tried_again(wire: Interceptor, recorded_pauses: list[float], 
 def test_resets_and_cut_answers_are_tried_again(wire: Interceptor, recorded_pauses: list[float]) -> None:
     with client(wire.host) as asked:
         wire.reset("GET", "/tags/list", times=1)
-        assert "v1" in [each.name for each in asked.list_tags(at(wire))]
+        assert "v1" in [tag.name for tag in asked.list_tags(at(wire))]
         wire.truncate("GET", "/tags/list", 5, times=1)
-        assert "v1" in [each.name for each in asked.list_tags(at(wire))]
+        assert "v1" in [tag.name for tag in asked.list_tags(at(wire))]
     assert len(recorded_pauses) == 2
 
 
@@ -362,7 +362,7 @@ def test_a_redirect_elsewhere_carries_no_password(registry: RegistryProcess, wir
         elsewhere.answer(ANY, "/manifests/", 401, headers={"WWW-Authenticate": 'Basic realm="evil"'})
         with client(wire.host, credentials=ROBOT) as asked, pytest.raises(DeniedError):
             asked.head_manifest(at(wire), "v1")
-        assert [each.status for each in elsewhere.requests()] == [401, 401]
+        assert [request.status for request in elsewhere.requests()] == [401, 401]
 
 
 def test_a_host_that_is_redirected_to_does_not_say_where_to_log_in(
@@ -375,7 +375,7 @@ def test_a_host_that_is_redirected_to_does_not_say_where_to_log_in(
         wire.answer(ANY, "/manifests/", 307, headers={"Location": f"{elsewhere.url}/v2/team/app/manifests/v1"})
         with client(wire.host, credentials=ROBOT) as asked, pytest.raises(DeniedError):
             asked.head_manifest(at(wire), "v1")
-        assert [each.path for each in elsewhere.requests()] == ["/v2/team/app/manifests/v1"] * 2
+        assert [request.path for request in elsewhere.requests()] == ["/v2/team/app/manifests/v1"] * 2
 
 
 def test_endless_redirects_are_a_temporary_error(wire: Interceptor) -> None:
@@ -463,7 +463,7 @@ def test_no_password_of_the_machine_is_used(wire: Interceptor, tmp_path: Path, m
     monkeypatch.setenv("NETRC", str(netrc))
     with client(wire.host) as asked:
         asked.ping()
-    assert [each.status for each in wire.requests()] == [200]
+    assert [request.status for request in wire.requests()] == [200]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def fill(api: DockerHubApi, count: int) -> list[str]:
 
 
 def names(asked: DockerHubClient, api: DockerHubApi, since: datetime | None = None) -> list[str]:
-    return [each.name for each in asked.list_tags(app(api), since=since)]
+    return [tag.name for tag in asked.list_tags(app(api), since=since)]
 
 
 def test_a_listing_says_what_the_registry_holds(hub: DockerHubApi) -> None:
@@ -104,7 +104,7 @@ def test_one_request_lists_a_hundred_repositories(hub: DockerHubApi) -> None:
     hub.add("acme/volume", kind="plugin")
     hub.add("acme/old", kind=None)
     with client(hub) as asked:
-        found = [each.name for each in asked.list_repositories("acme")]
+        found = [repository.name for repository in asked.list_repositories("acme")]
     assert found == [*(f"acme/app{number:03}" for number in range(250)), "acme/old"]
     assert len(hub.requests()) == 3
 
@@ -158,7 +158,7 @@ def test_a_page_beyond_the_end_restarts_the_listing(hub: DockerHubApi) -> None:
     hub.after("GET", "/tags$", delete, times=1)
     with client(hub) as asked:
         assert names(asked, hub) == expected[:100]
-    assert [each.status for each in hub.requests()] == [200, 404, 200]
+    assert [request.status for request in hub.requests()] == [200, 404, 200]
 
 
 def test_nothing_is_sent_to_another_host_for_the_next_page(registry: RegistryProcess, hub: DockerHubApi) -> None:
@@ -175,8 +175,11 @@ def test_private_repositories_are_listed_with_include_private(hub: DockerHubApi)
     hub.add("acme/open")
     hub.add("acme/closed", is_private=True)
     with client(hub, MEMBER) as asked:
-        assert [each.name for each in asked.list_repositories("acme")] == ["acme/open"]
-        assert [(each.name, each.is_private) for each in asked.list_repositories("acme", include_private=True)] == [
+        assert [repository.name for repository in asked.list_repositories("acme")] == ["acme/open"]
+        assert [
+            (repository.name, repository.is_private)
+            for repository in asked.list_repositories("acme", include_private=True)
+        ] == [
             ("acme/closed", True),
             ("acme/open", False),
         ]
@@ -209,7 +212,7 @@ def test_tags_that_take_a_log_in_are_read_where_they_were_before(registry: Regis
     with DockerHubApi(registry.url, tags_need_login=True) as api, client(api) as asked:
         expected = fill(api, 150)
         assert names(asked, api) == expected
-        assert [each.path for each in api.requests()] == [
+        assert [request.path for request in api.requests()] == [
             "/v2/namespaces/acme/repositories/app/tags",
             "/v2/repositories/acme/app/tags",
             "/v2/repositories/acme/app/tags",
@@ -348,7 +351,9 @@ def test_a_repository_is_created_once(hub: DockerHubApi) -> None:
     with client(hub, MEMBER) as asked:
         asked.create_repository(app(hub))
         asked.create_repository(app(hub))
-        assert [(each.name, each.is_private) for each in asked.list_repositories("acme")] == [(NAME, False)]
+        assert [(repository.name, repository.is_private) for repository in asked.list_repositories("acme")] == [
+            (NAME, False)
+        ]
     assert len(hub.created) == 1
 
 

@@ -64,13 +64,15 @@ class TestPrivateProjects:
             with pytest.raises(ConfigurationError) as caught:
                 list(asked.list_repositories("guarded"))
             assert str(caught.value) == reason.replace("HOST", harbor.host)
-            assert [each.name for each in asked.list_repositories("guarded", include_private=True)] == ["guarded/app"]
+            assert [repository.name for repository in asked.list_repositories("guarded", include_private=True)] == [
+                "guarded/app"
+            ]
 
     def test_public_ones_do_not(self, destination: RegistryProcess, harbor: HarborApi) -> None:
         harbor.add_project("open")
         images.push(destination.url, "open/app", "v1", images.image([]))
         with client(harbor) as asked:
-            assert [each.name for each in asked.list_repositories("open")] == ["open/app"]
+            assert [repository.name for repository in asked.list_repositories("open")] == ["open/app"]
 
     def test_a_missing_one_is_said_to_be_missing(self, harbor: HarborApi) -> None:
         with client(harbor) as asked, pytest.raises(ConfigurationError) as caught:
@@ -137,13 +139,13 @@ class TestAccessories:
             digest = str(contents[0].digest)
             harbor.accessories[digest] = [{"id": 1, "type": "subject.accessory", "digest": digest, "size": 7}]
             assert counted(run_route(from_harbor(harbor, destination, name), window=FULL_CHECK)) == {"unchanged": 5}
-            asked = [each.path for each in harbor.requests() if "/referrers/" in each.path]
+            asked = [request.path for request in harbor.requests() if "/referrers/" in request.path]
         assert asked == [f"/v2/{name}/referrers/{digest}"]
 
     def test_what_was_not_listed_is_asked_for(self, harbor: HarborApi) -> None:
         with client(harbor) as asked:
             asked.list_referrers(Repository(harbor.host, "team/app"), Digest.of(b"a child"))
-        assert [each.path for each in harbor.requests()] == [f"/v2/team/app/referrers/{Digest.of(b'a child')}"]
+        assert [request.path for request in harbor.requests()] == [f"/v2/team/app/referrers/{Digest.of(b'a child')}"]
 
 
 def test_a_proxy_cache_is_refused_as_a_destination(source: RegistryProcess, harbor: HarborApi) -> None:

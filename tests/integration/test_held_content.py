@@ -118,9 +118,9 @@ class TestRequests:
         started = len(skopeo_log.copies)
         assert counted(run_route(make_route(source, destination, name))) == {"copied": 4, "unchanged": 3}
         blobs = {blob.digest for content in contents[:2] for blob in content.all_blobs()}
-        heads = Counter(each.path for each in destination.requests() if "/blobs/" in each.path)
+        heads = Counter(request.path for request in destination.requests() if "/blobs/" in request.path)
         assert heads == {f"/v2/{name}/blobs/{digest}": 1 for digest in blobs}
-        children = Counter(each.path for each in destination.requests() if each.method == "GET")
+        children = Counter(request.path for request in destination.requests() if request.method == "GET")
         expected = [digest for content in contents[:2] for digest in (content, *content.children)]
         assert children == {f"/v2/{name}/manifests/{each.digest}": 1 for each in expected}
         assert len(skopeo_log.copies) == started
@@ -132,7 +132,9 @@ class TestRequests:
         run_route(make_route(source, destination, name))
         destination.clear_requests()
         assert counted(run_route(make_route(source, destination, name))) == {"unchanged": 1}
-        assert [(each.method, each.path) for each in destination.requests()] == [("HEAD", f"/v2/{name}/manifests/v1")]
+        assert [(request.method, request.path) for request in destination.requests()] == [
+            ("HEAD", f"/v2/{name}/manifests/v1")
+        ]
 
     def test_a_lost_layer_of_two_images_is_sent_once(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
@@ -147,7 +149,7 @@ class TestRequests:
         lose(destination, base)
         destination.clear_requests()
         assert counted(run_route(make_route(source, destination, name))) == {"copied": 2, "unchanged": 2}
-        assert len([each for each in destination.requests() if each.method == "POST"]) == 1
+        assert len([request for request in destination.requests() if request.method == "POST"]) == 1
         for number in range(2):
             images.pull_whole(destination.url, name, f"new{number}")
 

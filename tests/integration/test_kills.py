@@ -91,9 +91,9 @@ def resolve(destination: RegistryProcess) -> object:
 def committed(destination: RegistryProcess) -> Counter[str]:
     """Number of completed uploads per blob, over all tries."""
     return Counter(
-        each.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
-        for each in destination.requests()
-        if each.method == "PUT" and "/blobs/uploads/" in each.path and each.status == 201
+        request.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
+        for request in destination.requests()
+        if request.method == "PUT" and "/blobs/uploads/" in request.path and request.status == 201
     )
 
 
@@ -105,7 +105,7 @@ def everything_arrives(
     there.clear_rules()
     report = run_route(make_route(here, there, NAME, transfer=mover), destination_credentials=ROBOT)
     assert report.counts["copied"] == 1, report
-    assert committed(destination) == {str(each.digest): 1 for each in IMAGE.blobs}
+    assert committed(destination) == {str(blob.digest): 1 for blob in IMAGE.blobs}
     with session() as reader:
         assert images.pull_whole(destination.url, NAME, "v1", session=reader) == {"linux/amd64"}
 
@@ -178,7 +178,7 @@ def test_a_worker_killed_before_the_tag_is_continued(
     there.hang("PUT", "/manifests/v1$")
     with worker(here, there, mover) as process:
         wait_until(
-            lambda: any(each.path.endswith("/v1") and each.method == "PUT" for each in there.requests()),
+            lambda: any(request.path.endswith("/v1") and request.method == "PUT" for request in there.requests()),
             "the PUT is seen",
         )
         os.kill(process.pid, signal.SIGKILL)
@@ -235,7 +235,7 @@ def test_a_destination_killed_while_publishing_is_continued(
     assert resolve(destination) in (None, IMAGE.digest)
     report = run_route(make_route(here, there, NAME, transfer=mover), destination_credentials=ROBOT)
     assert report.counts["unchanged"] + report.counts["copied"] == 1
-    assert committed(destination) == {str(each.digest): 1 for each in IMAGE.blobs}
+    assert committed(destination) == {str(blob.digest): 1 for blob in IMAGE.blobs}
 
 
 @pytest.mark.parametrize("stage", ["PATCH", "PUT"])

@@ -33,7 +33,7 @@ def listings(server: RegistryProcess | Interceptor, name: str) -> int:
 
 
 def failures(report: RouteReport) -> list[tuple[str, str | None, str]]:
-    return [(each.tag, each.error_class, each.reason) for each in report.failed_tags]
+    return [(failed_tag.tag, failed_tag.error_class, failed_tag.reason) for failed_tag in report.failed_tags]
 
 
 def test_a_named_tag_costs_one_head_at_the_source_and_no_listing(
@@ -98,7 +98,7 @@ def test_signatures_are_found_by_their_names(
     assert counted(run_route(route)) == {"copied": 2}
     assert images.resolve(destination.url, name, signature) == images.cosign_signature(content).digest
     heads = [each for each in asked(hidden, name) if each.startswith("HEAD manifests/sha256-")]
-    assert len([each for each in heads if ".sig " in each or ".att " in each or ".sbom " in each]) == 12
+    assert len([head for head in heads if ".sig " in head or ".att " in head or ".sbom " in head]) == 12
     hidden.clear_requests()
     images.push(source.url, name, sbom, images.artifact("sbom"))
     assert counted(run_route(route)) == {"unchanged": 1}

@@ -445,7 +445,7 @@ class TestMirrorRepository:
         assert f"{name} → backup" in run.api.rendered
         report = run.pushed()
         assert report["counts"] == counts(copied=1)
-        assert [each["tag"] for each in report["tags"]] == ["v1"]
+        assert [tag["tag"] for tag in report["tags"]] == ["v1"]
         assert set(run.api.xcoms) == {
             (PLAN, -1, "found_repositories"),
             (PLAN, -1, "listed_routes"),
@@ -885,11 +885,11 @@ class TestOnAWorker:
 def processes_naming(host: str) -> dict[str, bytes]:
     """Command lines that contain a host, with the environments of their processes."""
     found = {}
-    for each in Path("/proc").glob("[0-9]*"):
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            command = (each / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             if host in command:
-                found[command] = (each / "environ").read_bytes()
+                found[command] = (path / "environ").read_bytes()
         except OSError:
             continue  # the process has ended
     return found
@@ -944,7 +944,7 @@ class TestPruning:
     ) -> None:
         assert self.run_all(pruned, hour=1) == {"unchanged": 9, "would_delete": 1}
         (planned,) = pruned.api.xcoms[PLANNED].values()
-        assert [len(each) for each in planned["marks"]] == [8]
+        assert [len(mark) for mark in planned["marks"]] == [8]
         assert (planned["listed"], planned["at"]) == (9, "2026-11-24T01:00:00+00:00")
         assert self.run_all(pruned, hour=2) == {"unchanged": 9, "deleted": 1}
         assert images.resolve(destination.url, name, "v9") is None

@@ -59,9 +59,9 @@ def an_image(text: str) -> images.Image:
 def uploads(destination: RegistryProcess, name: str) -> Counter[str]:
     """Number of completed uploads per blob."""
     return Counter(
-        each.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
-        for each in destination.requests()
-        if each.method == "PUT" and each.path.startswith(f"/v2/{name}/blobs/uploads/") and each.status == 201
+        request.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
+        for request in destination.requests()
+        if request.method == "PUT" and request.path.startswith(f"/v2/{name}/blobs/uploads/") and request.status == 201
     )
 
 
@@ -138,8 +138,8 @@ def test_any_interleaving_ends_in_sync_and_copies_nothing_twice(
                 world.move_some()
             runs.append(pool.submit(sync_until_done, here, there, name))
             time.sleep(chance.uniform(0, 0.8))
-        for each in runs:
-            each.result(timeout=PATIENCE_SECONDS)
+        for run in runs:
+            run.result(timeout=PATIENCE_SECONDS)
     assert watch.wrong == []
     for tag, digests in watch.pushed.items():
         assert images.resolve(destination.url, name, tag) == digests[-1], tag
@@ -151,14 +151,14 @@ def sync_until_done(here: Interceptor, there: Interceptor, name: str) -> RouteRe
         report = run_route(make_route(here, there, name, parallel_copies=2))
         if not report.is_failed:
             return report
-        assert {each.error_class for each in report.failed_tags} == {"temporary"}, report.failed_tags
-        assert all(each.reason.startswith(FASTER) for each in report.failed_tags), report.failed_tags
+        assert {failed_tag.error_class for failed_tag in report.failed_tags} == {"temporary"}, report.failed_tags
+        assert all(failed_tag.reason.startswith(FASTER) for failed_tag in report.failed_tags), report.failed_tags
     raise AssertionError(f"not done after {MOST_TRIES} tries")
 
 
 def copies(skopeo_log: SkopeoLog, name: str) -> Counter[str]:
     """Number of skopeo runs per digest."""
-    digests = [each.rpartition("@")[2] for each in skopeo_log.copies if f"/{name}@" in each]
+    digests = [copy.rpartition("@")[2] for copy in skopeo_log.copies if f"/{name}@" in copy]
     return Counter(digests)
 
 
@@ -245,8 +245,10 @@ class TestConcurrentRun:
         report = run_route(make_route(here, there, name))
         assert [each.counts["copied"] for each in (report, *reports)] == [1, 1]
         assert set(uploads(destination, name).values()) == {1}
-        pushes = [each for each in there.requests() if each.method == "PUT" and each.path.endswith("/latest")]
-        assert [each.status for each in pushes] == [201]
+        pushes = [
+            request for request in there.requests() if request.method == "PUT" and request.path.endswith("/latest")
+        ]
+        assert [push.status for push in pushes] == [201]
 
     def test_a_newer_tag_that_it_published_is_kept(
         self, source: RegistryProcess, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
@@ -340,9 +342,9 @@ def test_a_waiting_run_can_be_ended(source: RegistryProcess, here: Interceptor, 
     started: list[Session] = []
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(run_route, make_route(here, there, name), on_start=started.append) for _ in range(2)]
-        wait_until(lambda: any("/blobs/" in each.path for each in here.requests()), "skopeo reads a blob")
+        wait_until(lambda: any("/blobs/" in request.path for request in here.requests()), "skopeo reads a blob")
         time.sleep(0.5)
-        assert not any(each.done() for each in runs)
+        assert not any(run.done() for run in runs)
         for each in started:
             each.stop()
         reasons = [run.result(timeout=PATIENCE_SECONDS).failed_tags[0].reason for run in runs]
@@ -361,7 +363,7 @@ def test_two_mirrors_of_one_registry_share_layers(
     here.delay("GET", "/blobs/", 0.1)
     with ThreadPoolExecutor(3) as pool:
         reports = list(pool.map(lambda each: run_route(make_route(here, there, each, mirror=each[-1])), names))
-    assert [each.counts["copied"] for each in reports] == [2, 2, 2]
+    assert [report.counts["copied"] for report in reports] == [2, 2, 2]
     for each in names:
         for tag in ("v1", "v2"):
             assert images.pull_whole(destination.url, each, tag) == {"linux/amd64", "linux/arm64"}

@@ -49,7 +49,7 @@ def backup_of(tag: str, image: Image) -> str:
 
 
 def in_order(wire: Interceptor, method: str) -> list[str]:
-    return [each.path.rpartition("/")[2] for each in wire.requests() if each.method == method]
+    return [request.path.rpartition("/")[2] for request in wire.requests() if request.method == method]
 
 
 class TestBackup:
@@ -177,7 +177,7 @@ class TestBackup:
         result = result_of(report, "latest")
         reason = f"{moved(old, new)}, kept as {backup_of('latest', old)}"
         assert (result.outcome, result.reason) == ("would_copy", reason)
-        assert {each.method for each in destination.requests()} == {"HEAD"}
+        assert {request.method for request in destination.requests()} == {"HEAD"}
 
     def test_works_for_images_that_swap_their_tags(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
@@ -232,7 +232,7 @@ class TestLockedByListing:
         assert (result.outcome, result.error_class) == ("locked", "locked")
         assert result.reason == f"{moved(self.old, self.new)}, where it is locked"
         assert result.digest == self.new.digest
-        written = [each.path for each in azure.requests() if each.method == "PUT"]
+        written = [request.path for request in azure.requests() if request.method == "PUT"]
         assert [path for path in written if path.endswith("/v2")] == []
         assert images.resolve(azure.url, name, "v2") == self.old.digest
 

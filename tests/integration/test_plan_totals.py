@@ -219,7 +219,7 @@ def test_all_mirrors_are_planned_and_one_that_cannot_be_read_hides_none(
     assert errors == ""
     assert main(["plan", str(file), "--all", "--json", "--sizes", "none"]) == FAILED
     document = json.loads(capsys.readouterr().out)
-    assert [(each["mirror"], "error" in each) for each in document["routes"]] == [
+    assert [(route["mirror"], "error" in route) for route in document["routes"]] == [
         ("first", False),
         ("second", True),
         ("third", True),

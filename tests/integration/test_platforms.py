@@ -54,7 +54,7 @@ def test_a_platform_index_is_in_sync_in_the_next_run(
     assert images.resolve(destination.url, name, "v1") == made
     assert images.pull_whole(destination.url, name, "v1") == set(BOTH)
     assert get(destination, name, "v1").headers["Content-Type"] == whole.media_type
-    dropped = [each.digest for each in whole.children if each.platform in FIVE and each.platform not in BOTH]
+    dropped = [child.digest for child in whole.children if child.platform in FIVE and child.platform not in BOTH]
     assert [images.resolve(destination.url, name, each) for each in dropped] == [None, None, None]
     assert len(skopeo_log.copies) == (4 if format == "oci" else 2)
     for registry in (source, destination):
@@ -323,4 +323,4 @@ def test_a_dry_run_reads_and_writes_nothing(source: RegistryProcess, destination
     destination.clear_requests()
     report = run_route(make_route(source, destination, name, platforms=BOTH), dry_run=True)
     assert counted(report) == {"would_copy": 1}
-    assert {each.method for each in destination.requests()} == {"HEAD"}
+    assert {request.method for request in destination.requests()} == {"HEAD"}

@@ -113,7 +113,7 @@ class TestContentAtTheDestination:
         signer.sign_all(name, content)
         destination.clear_requests()
         assert counted(run_route(make_route(source, destination, name, **trusting(signer)))) == {"copied": 1}
-        assert not [each for each in destination.requests() if each.method in ("POST", "PATCH")]
+        assert not [request for request in destination.requests() if request.method in ("POST", "PATCH")]
 
     def test_is_not_published_at_a_registry_without_push_by_digest(
         self, source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
@@ -318,7 +318,7 @@ def test_signatures_of_a_trusted_image_need_none_themselves(
     signer.sign_all(name, content)
     assert counted(run_route(make_route(source, destination, name, **trusting(signer)))) == {"copied": 2}
     assert images.resolve(destination.url, name, tag) is not None
-    assert [str(signer.policy) in each for each in skopeo_log.copies] == [True, False]
+    assert [str(signer.policy) in copy for copy in skopeo_log.copies] == [True, False]
 
 
 def test_artifacts_of_a_refused_image_are_not_copied(
@@ -392,7 +392,7 @@ class TestSigstore:
         registries_d = sign_by_sigstore(policy.parent, f"{source.host}/{name}")
         settings: dict[str, Any] = {"policy": policy, "registries_d": registries_d}
         report = run_route(make_route(source, destination, name, **settings))
-        assert {each.tag: each.outcome for each in report.tags} == {
+        assert {tag.tag: tag.outcome for tag in report.tags} == {
             "plain": "copied",
             "v1": "copied",
             "v2": "failed",

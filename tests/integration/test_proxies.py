@@ -278,7 +278,7 @@ class TestSkopeo:
         monkeypatch.setenv("https_proxy", f"http://{dead}")
         monkeypatch.setenv("no_proxy", "from.example")
         required = f"{login.username}:{login.secret}" if login else ""
-        with ForwardProxy({name: each.host for name, each in registries.items()}, login=required) as proxy:
+        with ForwardProxy({name: registry.host for name, registry in registries.items()}, login=required) as proxy:
             own = Proxy(url=proxy.url, credentials=login)
             self.copy(endpoint(authority, own, "from.example"), endpoint(authority, own, "to.example"))
             assert proxy.targets == set(registries)

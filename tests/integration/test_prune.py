@@ -50,11 +50,11 @@ def push(registry: RegistryProcess, name: str, tag: str, content: Image) -> None
 
 def tags_of(registry: RegistryProcess, name: str) -> set[str]:
     root = registry.storage / "docker/registry/v2/repositories" / name / "_manifests/tags"
-    return {each.name for each in root.iterdir() if (each / "current" / "link").exists()}
+    return {path.name for path in root.iterdir() if (path / "current" / "link").exists()}
 
 
 def deletes(wire: Interceptor) -> list[str]:
-    return [each.path.rpartition("/")[2] for each in wire.requests() if each.method == "DELETE"]
+    return [request.path.rpartition("/")[2] for request in wire.requests() if request.method == "DELETE"]
 
 
 def kept_note(report: RouteReport, tag: str) -> str:
@@ -250,7 +250,7 @@ class TestRefusals:
             listed = {"name": name, "tags": ["v2", "v3", "v4", "v5"]}
             here.answer("GET", "/tags/list$", 200, json.dumps(listed).encode())
             first, second = two_runs(make_route(here, destination, name, prune=GONE))
-        assert [each.tag for each in first.tags] == ["v0"]
+        assert [tag.tag for tag in first.tags] == ["v0"]
         assert counted(second) == {"unchanged": 4, "deleted": 1}
         assert "v1" in tags_of(destination, name)
 
@@ -522,6 +522,6 @@ class TestAnswersOfTheRegistry:
             )
             _, second = two_runs(route)
             assert counted(second) == {"unchanged": 5, "deleted": 1}
-            assert [each for each in second.notes if "deleted" in each] == []
+            assert [note for note in second.notes if "deleted" in note] == []
             assert tags_of(registry, name) == {"v1", "v2", "v3", "v4", "v5", "own", "v-locked"}
             assert images.resolve(registry.url, name, "own") == in_sync["v0"].digest

@@ -65,7 +65,7 @@ class TestCase:
                 ),
             )
         assert set(folding.tags(name)) == {"rc2", "v3", "v4"}
-        assert "DELETE" not in {each.method for each in folding.requests()}
+        assert "DELETE" not in {request.method for request in folding.requests()}
 
     def test_it_is_kept_where_case_is_not_folded_too(self, source: RegistryProcess, name: str) -> None:
         push_all(source, name, "RC2", "v3")
@@ -88,11 +88,13 @@ class TestTagsThatDifferInCaseOnly:
         assert counted(first) == {"copied": 1, "failed": 2}
         assert counted(second) == counted(third) == {"unchanged": 1, "failed": 2}
         for report in (first, second, third):
-            assert [(each.tag, each.reason) for each in report.failed_tags] == [
+            assert [(failed_tag.tag, failed_tag.reason) for failed_tag in report.failed_tags] == [
                 ("V1", self.reason(folding)),
                 ("v1", self.reason(folding)),
             ]
-        assert [each.path.rpartition("/")[2] for each in folding.requests() if each.method == "PUT"].count("v1") == 1
+        assert [request.path.rpartition("/")[2] for request in folding.requests() if request.method == "PUT"].count(
+            "v1"
+        ) == 1
 
     def test_one_that_is_there_is_not_overwritten_by_the_other(self, folding: SmallRegistry, name: str) -> None:
         with SmallRegistry() as source:
@@ -111,7 +113,9 @@ class TestTagsThatDifferInCaseOnly:
             before = folding.tags(name)
             push_all(source, name, "v1")
             report = run_route(make_route(source, folding, name), only_tags=only_tags(("v1",)))
-        assert [(each.tag, each.reason) for each in report.failed_tags] == [("v1", self.reason(folding))]
+        assert [(failed_tag.tag, failed_tag.reason) for failed_tag in report.failed_tags] == [
+            ("v1", self.reason(folding))
+        ]
         assert folding.tags(name) == before
 
     def test_one_may_be_excluded(self, folding: SmallRegistry, name: str) -> None:
@@ -213,4 +217,4 @@ def test_a_child_that_its_index_declares_wrongly_stays(source: RegistryProcess, 
 
 
 def _deleted(registry: SmallRegistry) -> list[str]:
-    return [each.path.rpartition("/")[2] for each in registry.requests() if each.method == "DELETE"]
+    return [request.path.rpartition("/")[2] for request in registry.requests() if request.method == "DELETE"]

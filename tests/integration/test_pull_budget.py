@@ -101,7 +101,7 @@ class TestTooFew:
             f"{hub.host} has 50 of 100 pulls in 6 h left for this address, and keep_pulls keeps 50 of them for "
             "machines; this needs 1, and goes on when the limit's window has moved"
         )
-        assert {each.error_class for each in report.tags} == {"rate_limited"}
+        assert {tag.error_class for tag in report.tags} == {"rate_limited"}
         assert report.retry_at is not None
         wait = report.retry_at - datetime.now(UTC)
         assert timedelta(seconds=WINDOW_SECONDS / 12 - 60) < wait <= timedelta(seconds=WINDOW_SECONDS / 12)
@@ -177,11 +177,11 @@ class TestShared:
         hub.limit_pulls(100)
         with ExitStack() as stack:
             assert all(self.pull(self.clients(hub, stack, None), hub, 5))
-        assert [each.method for each in hub.requests()].count("HEAD") <= 5, "at most one each at the same time"
+        assert [request.method for request in hub.requests()].count("HEAD") <= 5, "at most one each at the same time"
         hub.clear_requests()
         with ExitStack() as stack:
             assert all(self.pull(self.clients(hub, stack, None), hub, 5))
-        assert [each.method for each in hub.requests()].count("HEAD") == 0
+        assert [request.method for request in hub.requests()].count("HEAD") == 0
 
 
 @pytest.mark.parametrize("remaining", ["", "many;w=21600", "76", "-1;w=21600", "76;w=x"])

@@ -408,7 +408,7 @@ class TestLostEvents:
         assert team.poll() == ["success"]
         team.changes([an_event(an_extra({"repository": name, "tags": ["v2"]}))])
         lost = self.lost(team)
-        assert (lost.total, [(each.repository, each.tag) for each in lost.tags]) == (1, [(name, "v3")])
+        assert (lost.total, [(tag.repository, tag.tag) for tag in lost.tags]) == (1, [(name, "v3")])
 
     @pytest.mark.parametrize(
         ("repository", "tags", "minutes", "total"),

@@ -90,11 +90,11 @@ def fill(api: QuayApi, count: int, name: str = NAME) -> list[str]:
 
 
 def names(asked: QuayClient, api: QuayApi, since: datetime | None = None) -> list[str]:
-    return [each.name for each in asked.list_tags(app(api), since=since)]
+    return [tag.name for tag in asked.list_tags(app(api), since=since)]
 
 
 def pages_of(api: QuayApi) -> int:
-    return len([each for each in api.requests() if each.path.endswith("/tag/")])
+    return len([request for request in api.requests() if request.path.endswith("/tag/")])
 
 
 def test_a_listing_says_what_the_registry_holds(quay: QuayApi) -> None:
@@ -122,7 +122,9 @@ def test_one_request_lists_a_hundred_repositories(quay: QuayApi) -> None:
         quay.add(f"acme/app{number}")
     quay.add("other/app")
     with client(quay) as asked:
-        assert [each.name for each in asked.list_repositories("acme")] == [f"acme/app{each}" for each in range(250)]
+        assert [repository.name for repository in asked.list_repositories("acme")] == [
+            f"acme/app{each}" for each in range(250)
+        ]
     assert len(quay.requests()) == 3
 
 
@@ -171,7 +173,7 @@ def test_a_tag_that_is_moved_in_between_is_not_missed(quay: QuayApi) -> None:
     quay.after("GET", "/tag/$", move, times=1)
     with client(quay) as asked:
         entries = list(asked.list_tags(app(quay)))
-    assert [each.name for each in entries] == expected
+    assert [entry.name for entry in entries] == expected
     assert entries[-1] == ListedTag(name="v0", digest=IMAGE.digest, pushed_at=NOON + timedelta(days=1))
 
 
@@ -209,8 +211,11 @@ def test_private_repositories_are_listed_with_include_private(quay: QuayApi) -> 
     quay.add("acme/open")
     quay.add("acme/closed", is_public=False)
     with client(quay, TOKEN) as asked:
-        assert [each.name for each in asked.list_repositories("acme")] == ["acme/open"]
-        assert [(each.name, each.is_private) for each in asked.list_repositories("acme", include_private=True)] == [
+        assert [repository.name for repository in asked.list_repositories("acme")] == ["acme/open"]
+        assert [
+            (repository.name, repository.is_private)
+            for repository in asked.list_repositories("acme", include_private=True)
+        ] == [
             ("acme/open", False),
             ("acme/closed", True),
         ]
@@ -260,7 +265,7 @@ def test_a_robot_has_the_names_of_a_private_repository() -> None:
         assert asked.head_manifest(app(api), "v1") == IMAGE.digest
         with pytest.raises(NotFound):
             list(asked.list_tags(Repository(api.host, "acme/nosuch")))
-        scopes = {scope for each in tokens.requests() for scope in each.scopes}
+        scopes = {scope for request in tokens.requests() for scope in request.scopes}
         assert scopes == {f"repository:{NAME}:pull", "repository:acme/nosuch:pull"}
 
 
@@ -327,7 +332,7 @@ def test_a_pause_holds_back_the_api_of_another_task(quay: QuayApi, pace: Clock) 
         limited.pause(pace.monotonic())
         assert names(other, quay) == ["v1"]
     assert pace.slept == pytest.approx(0.5)
-    assert [each.status for each in quay.requests()] == [200]
+    assert [request.status for request in quay.requests()] == [200]
 
 
 def test_threads_share_one_request_rate(quay: QuayApi, pace: Clock) -> None:
@@ -456,8 +461,8 @@ def test_api_url_moves_the_api(quay: QuayApi, registry: RegistryProcess) -> None
         with client(quay, TOKEN, api_url=f"{elsewhere.url}/") as asked:
             assert names(asked, quay) == ["v1"]
             assert asked.head_manifest(app(quay), "v1") == IMAGE.digest
-        assert {each.path.split("/")[1] for each in elsewhere.requests()} == {"api"}
-        assert {each.path.split("/")[1] for each in quay.requests()} == {"v2"}
+        assert {request.path.split("/")[1] for request in elsewhere.requests()} == {"api"}
+        assert {request.path.split("/")[1] for request in quay.requests()} == {"v2"}
 
 
 def test_a_redirect_of_the_api_takes_no_token_along(quay: QuayApi, registry: RegistryProcess) -> None:
@@ -467,7 +472,7 @@ def test_a_redirect_of_the_api_takes_no_token_along(quay: QuayApi, registry: Reg
         quay.answer("GET", "/tag/$", 302, headers={"Location": target})
         with client(quay, TOKEN) as asked, pytest.raises(DeniedError):
             names(asked, quay)
-        assert [each.status for each in elsewhere.requests()] == [401]
+        assert [request.status for request in elsewhere.requests()] == [401]
 
 
 def test_nothing_secret_is_logged(quay: QuayApi, caplog: pytest.LogCaptureFixture) -> None:

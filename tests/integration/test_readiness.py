@@ -103,8 +103,8 @@ def test_a_whole_image_is_ready(shared: RegistryProcess) -> None:
     """The check reads every platform and blob. Attestations are excluded: nodes do not pull them."""
     shared.clear_requests()
     found = look(check_at(shared.host))
-    blobs = {each for child in (AMD, ARM) for each in child.blobs}
-    size_bytes = sum(len(each.content) for each in blobs)
+    blobs = {blob for child in (AMD, ARM) for blob in child.blobs}
+    size_bytes = sum(len(blob.content) for blob in blobs)
     assert found == ImageReadiness(
         pool="outside",
         image="team/pause:v1",
@@ -117,15 +117,15 @@ def test_a_whole_image_is_ready(shared: RegistryProcess) -> None:
         slowest_seconds=found.slowest_seconds,
     )
     assert found.slowest_seconds > 0
-    asked = [(each.method, each.path.removeprefix(f"/v2/{NAME}/")) for each in shared.requests()]
+    asked = [(request.method, request.path.removeprefix(f"/v2/{NAME}/")) for request in shared.requests()]
     manifests = [("GET", f"manifests/{each.digest}") for each in (IMAGE, AMD, ARM)]
     assert asked[:4] == [("HEAD", "manifests/v1"), *manifests]
-    assert {path for method, path in asked[4:9] if method == "HEAD"} == {f"blobs/{each.digest}" for each in blobs}
-    assert {path for method, path in asked[9:] if method == "GET"} == {f"blobs/{each.digest}" for each in blobs}
+    assert {path for method, path in asked[4:9] if method == "HEAD"} == {f"blobs/{blob.digest}" for blob in blobs}
+    assert {path for method, path in asked[9:] if method == "GET"} == {f"blobs/{blob.digest}" for blob in blobs}
 
 
 def test_downloads_stay_within_the_budget(shared: RegistryProcess) -> None:
-    largest = max(len(each.content) for each in IMAGE.children[0].blobs)
+    largest = max(len(blob.content) for blob in IMAGE.children[0].blobs)
     found = look(check_at(shared.host), Limits(read_bytes=largest))
     assert 0 < found.read_bytes <= largest
     assert look(check_at(shared.host), Limits(read_bytes=0)).read_bytes == 0
@@ -134,7 +134,7 @@ def test_downloads_stay_within_the_budget(shared: RegistryProcess) -> None:
 def test_a_mirror_for_bytes_only_is_checked_by_digest(shared: RegistryProcess) -> None:
     shared.clear_requests()
     assert look(check_at(shared.host, resolves=False)).is_ready
-    assert f"/v2/{NAME}/manifests/v1" not in {each.path for each in shared.requests()}
+    assert f"/v2/{NAME}/manifests/v1" not in {request.path for request in shared.requests()}
     found = look(check_at(shared.host, OTHER.digest, resolves=False))
     assert (found.fault, found.problem) == (
         "absent",
@@ -165,7 +165,7 @@ def test_the_check_uses_the_token_flow_of_a_node() -> None:
     with TokenServer({}, anonymous=rules) as tokens, RegistryProcess(auth=tokens.token_auth) as registry:
         images.push(registry.url, NAME, "v1", IMAGE, session=tokens.session(NAME))
         assert look(check_at(registry.host, registry={"connection": "not_for_nodes"})).is_ready
-        assert {(each.user, each.status) for each in tokens.requests()} == {(None, 200)}
+        assert {(request.user, request.status) for request in tokens.requests()} == {(None, 200)}
 
 
 def test_redirected_blobs_are_read(shared: RegistryProcess, wire: Interceptor) -> None:
@@ -569,7 +569,7 @@ class TestCommand:
 
     def test_one_pool_is_checked_by_name(self, check: Command) -> None:
         code, printed, _ = check("--pool", "alone", "--json")
-        assert (code, {each["pool"] for each in json.loads(printed)["verdicts"]}) == (OK, {"alone"})
+        assert (code, {verdict["pool"] for verdict in json.loads(printed)["verdicts"]}) == (OK, {"alone"})
 
     def test_a_mirror_that_lacks_an_image_fails(self, check: Command, stack: Stack) -> None:
         """Nodes would start now, and would not with the hub down."""
@@ -646,7 +646,7 @@ class TestCommand:
         images.push(stack.acr.url, NAME, "v1", OTHER)
         code, printed, _ = check("--json")
         assert code == FAILED
-        assert {each["fault"] for each in json.loads(printed)["images"] if each["pool"] == "outside"} == {"wrong"}
+        assert {image["fault"] for image in json.loads(printed)["images"] if image["pool"] == "outside"} == {"wrong"}
 
     def test_copies_of_some_platforms_are_not_compared(self, check: Command, stack: Stack) -> None:
         """Their digests differ from those at the source by design."""
@@ -832,7 +832,7 @@ class TestDag:
     def test_each_image_and_registry_has_a_check(self, stack: Stack) -> None:
         dag = Dag(stack.file)
         states, rows = dag.run()
-        assert [each["check"]["label"] for each in rows] == [
+        assert [row["check"]["label"] for row in rows] == [
             "outside: team/pause from acr",
             "outside: team/pause from hub",
             "alone: team/pause from hub",

@@ -7,7 +7,7 @@ from bench.vendors import measure_pairs, measure_window
 
 def test_a_tag_in_sync_costs_what_is_promised() -> None:
     """Two requests for a hundred tags where both sides list digests, one each for a destination that does not."""
-    per_100_tags = {(each.source, each.destination): each.per_100_tags for each in measure_pairs(200)}
+    per_100_tags = {(pair.source, pair.destination): pair.per_100_tags for pair in measure_pairs(200)}
     for pair in (("quay", "acr"), ("quay", "docker_hub"), ("docker_hub", "acr")):
         assert per_100_tags[pair] <= 4
     for pair in (("quay", "ecr"), ("ecr", "acr"), ("gitlab", "acr"), ("artifactory", "acr")):

@@ -169,7 +169,7 @@ def test_the_next_try_removes_containers_of_a_killed_worker(mirror: Mirror) -> N
     ours, others = f"mirror_team/{RUN_ID}/{COPY}/0", f"mirror_team/{RUN_ID}/{COPY}/1"
     left = [leave_a_container(mirror.daemon, task) for task in (ours, others)]
     assert mirror.run(try_number=2).state == "success"
-    assert [each["Id"] for each in mirror.containers()] == left[1:]
+    assert [container["Id"] for container in mirror.containers()] == left[1:]
     with closing(mirror.daemon.client()) as client:
         client.remove_container(left[1], force=True)
 
@@ -188,10 +188,10 @@ def test_any_task_removes_old_containers(mirror: Mirror, monkeypatch: pytest.Mon
         mirror.wire.hang("GET", "/manifests/latest$")
         client.start(running)
         assert mirror.run().state == "success"
-        assert {each["Id"] for each in mirror.containers()} == {left, running}
+        assert {container["Id"] for container in mirror.containers()} == {left, running}
         monkeypatch.setattr(skopeo_container, "ABANDONED_AFTER", timedelta())
         assert mirror.run().state == "success"
-        assert [each["Id"] for each in mirror.containers()] == [running]
+        assert [container["Id"] for container in mirror.containers()] == [running]
         client.remove_container(running, force=True)
 
 

@@ -304,7 +304,7 @@ def test_secrets_are_told_nowhere(login: str, tmp_path: Path, monkeypatch: pytes
     told |= {command: environment.decode(errors="replace") + command for command, environment in seen.items()}
     told |= {str(path): path.read_text(errors="replace") for path in temporary.rglob("*") if path.is_file()}
     assert [path.name for path in temporary.rglob("*.json")] == []
-    needles = {each for user in (reader, WRITER) for each in forms(user)} | {SIGNATURE, "eyJ"}
+    needles = {form for user in (reader, WRITER) for form in forms(user)} | {SIGNATURE, "eyJ"}
     assert [(where, needle) for where, text in told.items() for needle in needles if needle in text] == []
 
 
@@ -312,7 +312,7 @@ def stored(content: images.Image) -> dict[str, Reply]:
     """Content of an image by digest, as from a storage."""
     manifest = {"Content-Type": content.media_type, "Docker-Content-Digest": str(content.digest)}
     found = {str(content.digest): Reply(headers=manifest, body=content.content)}
-    found |= {str(each.digest): Reply(body=each.content) for each in content.blobs}
+    found |= {str(blob.digest): Reply(body=blob.content) for blob in content.blobs}
     for child in content.children:
         found |= stored(child)
     return found

@@ -58,7 +58,7 @@ def config(name: str, media_type: str = images.OCI_CONFIG, size_bytes: int = 0) 
 
 def build_cache(name: str) -> Image:
     blobs = layer(f"{name} 1"), layer(f"{name} 2"), Blob(b'{"layers": [], "records": []}', BUILDKIT)
-    return made({"mediaType": OCI_INDEX, "manifests": [descriptor(each) for each in blobs]}, *blobs)
+    return made({"mediaType": OCI_INDEX, "manifests": [descriptor(blob) for blob in blobs]}, *blobs)
 
 
 def docker_with_oci_layers(name: str) -> Image:
@@ -143,7 +143,7 @@ def test_a_shape_that_skopeo_cannot_copy_is_copied(
         report = run_route(route)
         assert counted(report) == {"copied": 1}
         assert (
-            report.sent_bytes == result_of(report, "v1").sent_bytes == sum(len(each.content) for each in content.blobs)
+            report.sent_bytes == result_of(report, "v1").sent_bytes == sum(len(blob.content) for blob in content.blobs)
         )
         assert counted(run_route(route)) == {"unchanged": 1}
         source.add(content, "v2")
@@ -326,7 +326,9 @@ class TestForeignLayers:
         unknown = Digest.of(layer(f"{name} base").content)
         assert f'MANIFEST_BLOB_UNKNOWN: blob unknown to registry: "{unknown}"' in result.reason
         put = [
-            each for each in destination.requests() if each.method == "PUT" and each.path.endswith(str(image.digest))
+            request
+            for request in destination.requests()
+            if request.method == "PUT" and request.path.endswith(str(image.digest))
         ]
         assert len(put) == 2, "one by skopeo, one by us"
 
@@ -362,4 +364,7 @@ class TestForeignLayers:
         result = result_of(run_route(make_route(source, wire, name, policy=accepting_policy)), "v1")
         assert result.error_class == "refused"
         assert "validation.manifests.urls.allow" in result.reason
-        assert len([each for each in wire.requests() if each.method == "PUT" and "/manifests/" in each.path]) == 1
+        assert (
+            len([request for request in wire.requests() if request.method == "PUT" and "/manifests/" in request.path])
+            == 1
+        )

@@ -104,13 +104,13 @@ class InContainers:
 
     def running(self) -> list[int]:
         with closing(self._daemon.client()) as client:
-            found = [client.inspect_container(each["Id"])["State"] for each in client.containers()]
+            found = [client.inspect_container(container["Id"])["State"] for container in client.containers()]
         return [each["Pid"] for each in found if each["Pid"]]  # killing 0 would kill the whole process group
 
     def left(self) -> list[str]:
         """All containers that were not removed, running or not."""
         with closing(self._daemon.client()) as client:
-            return [each["Id"] for each in client.containers(all=True)]
+            return [container["Id"] for container in client.containers(all=True)]
 
 
 RUNNERS: list[Local | InContainers] = [Local()]
@@ -194,13 +194,13 @@ def failure(
 def running_skopeos(parent: int) -> list[int]:
     """Process ids of the skopeos that ``parent`` has started."""
     found = []
-    for each in Path("/proc").iterdir():
+    for path in Path("/proc").iterdir():
         try:
-            name, _, rest = (each / "stat").read_text().partition(" (")[2].rpartition(")")
+            name, _, rest = (path / "stat").read_text().partition(" (")[2].rpartition(")")
         except (OSError, UnicodeDecodeError):
             continue
         if name == "skopeo" and int(rest.split()[1]) == parent:
-            found.append(int(each.name))
+            found.append(int(path.name))
     return found
 
 
@@ -265,9 +265,9 @@ def test_a_layer_of_another_repository_is_mounted(source: RegistryProcess, desti
                     format="oci",
                 )
             )
-        if mounts := [each for each in destination.requests() if "mount=" in each.query]:
+        if mounts := [request for request in destination.requests() if "mount=" in request.query]:
             break
-    assert {each.status for each in mounts} == {201}
+    assert {mount.status for mount in mounts} == {201}
     assert images.pull_whole(destination.url, other, IMAGE.digest) == BOTH
 
 
@@ -577,7 +577,8 @@ def test_stop_ends_every_copy(source: RegistryProcess, wire: Interceptor) -> Non
         copies = [pool.submit(copy, opened, source.host, wire.host) for _ in range(3)]
         wait_until(lambda: len(RUNNERS[-1].running()) == 3, "three copies run")
         wait_until(
-            lambda: len([each for each in wire.requests() if each.method == "PATCH"]) >= 3, "three uploads began"
+            lambda: len([request for request in wire.requests() if request.method == "PATCH"]) >= 3,
+            "three uploads began",
         )
         started = time.monotonic()
         opened.stop()
@@ -630,7 +631,7 @@ def test_a_timeout_of_the_task_leaves_no_process(source: RegistryProcess, wire: 
 
 
 def is_copying(wire: Interceptor) -> bool:
-    return any(each.method == "PATCH" for each in wire.requests())
+    return any(request.method == "PATCH" for request in wire.requests())
 
 
 @contextmanager
@@ -695,7 +696,7 @@ def test_skopeo_dies_with_its_worker(source: RegistryProcess, wire: Interceptor,
         [sys.executable, "-c", WORKER, *names], env=environment, stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        wait_until(lambda: [each for each in wire.requests() if each.method == "PATCH"], "the upload began")
+        wait_until(lambda: [request for request in wire.requests() if request.method == "PATCH"], "the upload began")
         (pid,) = running_skopeos(worker.pid)
         assert os.getpgid(pid) == worker.pid
     finally:
@@ -816,13 +817,15 @@ def test_secrets_are_in_private_files_only(
         sides = plain(source, credentials=ROBOT), plain(wire, credentials=ROBOT)
         with skopeo(*sides) as opened:
             pending = pool.submit(copy, opened, source.host, wire.host)
-            wait_until(lambda: [each for each in wire.requests() if each.method == "PATCH"], "the upload began")
+            wait_until(
+                lambda: [request for request in wire.requests() if request.method == "PATCH"], "the upload began"
+            )
             (pid,) = RUNNERS[-1].running()
             seen = [(Path("/proc") / str(pid) / name).read_text() for name in ("cmdline", "environ")]
-            private = [each for each in tmp_path.iterdir() if (each / "policy.json").exists()]
+            private = [path for path in tmp_path.iterdir() if (path / "policy.json").exists()]
             files = list(private[0].rglob("auth.json"))
             assert [each.stat().st_mode & 0o777 for each in (*private, *files)] == [0o700, 0o600, 0o600]
-            assert all(ROBOT.basic() in each.read_text() for each in files)
+            assert all(ROBOT.basic() in file.read_text() for file in files)
         seen += [str(pending.exception()), *caplog.messages]
     assert len(seen) > 4
     assert not [text for text in seen for secret in secrets if secret in text]
@@ -837,7 +840,7 @@ def test_the_private_directory_is_removed_after_a_failure(
     failure(plain(source), plain(destination), images.multi_arch("not there"))
     with pytest.raises(ConfigurationError, match="no CA file"):
         copy_once(plain(source), Endpoint(host=destination.host, ca_file=tmp_path / "ca.crt"))
-    assert [each.name for each in tmp_path.iterdir() if each.name != f"registry_sync-{os.getuid()}"] == []
+    assert [path.name for path in tmp_path.iterdir() if path.name != f"registry_sync-{os.getuid()}"] == []
 
 
 @pytest.mark.usefixtures("runner")

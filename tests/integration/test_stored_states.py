@@ -154,7 +154,7 @@ QUERIES: Answers = {
     "find by digest": lambda states: _mirrors_of(find(states, NOW, "sha256:" + _digest()[7:20])),
     "failing": lambda states: [route.mirror for route in list_failing(states, NOW).items],
     "changes": lambda states: [
-        each.mirror for each in changes_since(states, NOW - timedelta(days=9), offset=0, limit=500).page.items
+        item.mirror for item in changes_since(states, NOW - timedelta(days=9), offset=0, limit=500).page.items
     ],
 }
 
@@ -374,7 +374,7 @@ def test_assets_of_others_are_ignored(session: Session) -> None:
         AssetModel(name="registry_sync/team/acr", uri="x-other://team/acr", group="asset"),
         AssetModel(name="registry_sync/nodes", uri="x-registry-sync://nodes", group=ASSET_GROUP),
     ]
-    session.add_all([*others, *(AssetActive(name=each.name, uri=each.uri) for each in others)])
+    session.add_all([*others, *(AssetActive(name=other.name, uri=other.uri) for other in others)])
     session.flush()
     assert reader(session).destinations().keys() == {(each.mirror, each.destination) for each in STATES}
 
@@ -442,7 +442,7 @@ def test_status_prints_a_table_and_reasons(command: Command) -> None:
 
 
 def test_the_exit_code_of_status_tells_whether_promises_are_kept(command: Command, engine: Engine) -> None:
-    calm = [replace(each, mirror="calm") for each in synthetic_states(now=NOW, routes=3, tags=3, trouble=False)[:1]]
+    calm = [replace(state, mirror="calm") for state in synthetic_states(now=NOW, routes=3, tags=3, trouble=False)[:1]]
     with Session(engine) as session, session.begin():
         write_states(session, calm)
     assert command("status", "--mirror", "calm")[0] == OK

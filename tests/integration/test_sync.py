@@ -45,9 +45,9 @@ def writes(server: Server, name: str) -> list[str]:
 def uploads(server: Server, name: str) -> list[str]:
     """Digests of the blobs that were uploaded to a repository."""
     return sorted(
-        each.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
-        for each in server.requests()
-        if each.method == "PUT" and each.path.startswith(f"/v2/{name}/blobs/uploads/") and each.status == 201
+        request.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
+        for request in server.requests()
+        if request.method == "PUT" and request.path.startswith(f"/v2/{name}/blobs/uploads/") and request.status == 201
     )
 
 
@@ -111,7 +111,7 @@ def test_an_index_that_skopeo_refuses_goes_child_by_child(
     content = images.nested_index(name)
     images.push(source.url, name, "v1", content)
     assert counted(run_route(make_route(source, destination, name))) == {"copied": 1}
-    inner = [each.digest for each in content.children]
+    inner = [child.digest for child in content.children]
     assert len(skopeo_log.copies) == 3
     for arguments, digest in zip(skopeo_log.copies, [content.digest, *inner], strict=True):
         assert arguments.endswith(f"docker://{source.host}/{name}@{digest} docker://{destination.host}/{name}@{digest}")
@@ -427,7 +427,7 @@ def test_a_dry_run_changes_nothing(
     report = run_route(make_route(source, destination, name), dry_run=True)
     assert counted(report) == {"would_copy": 2}
     assert (report.dry_run, report.is_failed, report.sent_bytes) == (True, False, 0)
-    assert [(each.tag, each.outcome) for each in report.tags] == [("v1", "would_copy"), ("v2", "would_copy")]
+    assert [(tag.tag, tag.outcome) for tag in report.tags] == [("v1", "would_copy"), ("v2", "would_copy")]
     assert report.tags[1].digest == moved.digest
     assert {each.method for each in [*source.requests(), *destination.requests()]} == {"GET", "HEAD"}
     assert skopeo_log.copies == []
@@ -488,7 +488,7 @@ class TestOneBadTag:
                 source_wire.truncate("GET", f"/blobs/{content.blobs[1].digest}$", 10)
         report = run_route(make_route(source_wire, destination, name, parallel_copies=1))
         assert counted(report) == {"copied": 1, "failed": 7}
-        assert {each.error_class for each in report.failed_tags} == {"temporary"}
+        assert {failed_tag.error_class for failed_tag in report.failed_tags} == {"temporary"}
 
     def test_many_unreadable_tags_do_not_stop_the_others(
         self, source: RegistryProcess, source_wire: Interceptor, destination: RegistryProcess, name: str
@@ -528,13 +528,13 @@ class TestARegistryThatIsDown:
             report = run_route(make_route(source, wire, name, parallel_copies=1))
         assert counted(report) == {"copied": 1, "failed": 19}
         assert len(skopeo_log.copies) == 2
-        reasons = {each.tag: each.reason for each in report.failed_tags}
+        reasons = {failed_tag.tag: failed_tag.reason for failed_tag in report.failed_tags}
         assert reasons["v01"] == f"HEAD {wire.url}/v2/{name}/manifests/v01 answered 502"
         assert reasons["v19"].startswith(
             f"not tried, because of: GET {wire.url}/v2/ answered 502 no answer from the registry: "
         )
         assert len({reason for tag, reason in reasons.items() if tag >= "v06"}) == 1
-        assert {each.error_class for each in report.failed_tags} == {"temporary"}
+        assert {failed_tag.error_class for failed_tag in report.failed_tags} == {"temporary"}
         assert report.retry_at is None
 
 
@@ -572,10 +572,10 @@ class TestDenied:
         ):
             report = run_route(make_route(source, locked, name), destination_credentials=WRITER)
         assert counted(report) == {"failed": 2}
-        for each in report.failed_tags:
-            assert each.error_class == "denied"
-            assert each.reason.startswith(f"destination {locked.host}/{name} ")
-            assert "denied: requested access to the resource is denied" in each.reason
+        for failed_tag in report.failed_tags:
+            assert failed_tag.error_class == "denied"
+            assert failed_tag.reason.startswith(f"destination {locked.host}/{name} ")
+            assert "denied: requested access to the resource is denied" in failed_tag.reason
 
 
 def test_a_read_only_destination_refuses_each_tag(source: RegistryProcess, name: str) -> None:
@@ -584,12 +584,12 @@ def test_a_read_only_destination_refuses_each_tag(source: RegistryProcess, name:
     with RegistryProcess(read_only=True) as frozen:
         report = run_route(make_route(source, frozen, name))
     assert counted(report) == {"failed": 2}
-    for each in report.failed_tags:
-        assert each.error_class == "refused"
-        assert each.reason.startswith(
+    for failed_tag in report.failed_tags:
+        assert failed_tag.error_class == "refused"
+        assert failed_tag.reason.startswith(
             f"destination {frozen.host}/{name} takes no pushes: it is read-only, or a cache; "
         )
-        assert "405" in each.reason
+        assert "405" in failed_tag.reason
 
 
 class TestLogInsOfTheirOwn:
@@ -643,7 +643,7 @@ class TestLogInsOfTheirOwn:
             ) == {"copied": 1}
             platforms = images.pull_whole(there.url, name, "v1", session=ends[there])
             ends[token_registry].close()
-            assert {each.user for each in tokens.requests()} == {with_token.username}
+            assert {request.user for request in tokens.requests()} == {with_token.username}
         assert platforms == {"linux/amd64", "linux/arm64"}
 
 
@@ -750,12 +750,12 @@ class TestRateLimit:
         assert counted(report) == {"copied": 1, "failed": 3}
         assert report.retry_at is not None
         assert timedelta(seconds=7190) < report.retry_at - asked_at < timedelta(seconds=7260)
-        assert [(each.tag, each.error_class, each.reason) for each in report.failed_tags] == [
+        assert [(failed_tag.tag, failed_tag.error_class, failed_tag.reason) for failed_tag in report.failed_tags] == [
             ("v2", "rate_limited", f"PUT {wire.url}/v2/{name}/manifests/v2 answered 429"),
             ("v2-too", "rate_limited", f"not tried, because of: PUT {wire.url}/v2/{name}/manifests/v2 answered 429"),
             ("v3", "rate_limited", f"not tried, because of: PUT {wire.url}/v2/{name}/manifests/v2 answered 429"),
         ]
-        assert [each for each in writes(wire, name) if each.startswith("PUT manifests/v")] == [
+        assert [write for write in writes(wire, name) if write.startswith("PUT manifests/v")] == [
             "PUT manifests/v1 201",
             "PUT manifests/v2 429",
         ]
@@ -801,7 +801,7 @@ class TestManyImages:
             images.push(source.url, name, f"v{number}", each)
         assert counted(run_route(make_route(source, destination, name, parallel_copies=6))) == {"copied": 6}
         assert uploads(destination, name).count(str(base.digest)) == 1
-        blobs = {str(blob.digest) for each in contents for child in each.children for blob in child.blobs}
+        blobs = {str(blob.digest) for content in contents for child in content.children for blob in child.blobs}
         assert uploads(destination, name) == sorted(blobs)
 
 
@@ -819,10 +819,10 @@ def test_a_long_copy_logs_its_progress(
     images.push(source.url, name, "v1", content)
     source_wire.slow("GET", "/blobs/", 1_000_000)
     assert counted(run_route(make_route(source_wire, destination, name))) == {"copied": 1}
-    told = [each for each in caplog.messages if " sent, " in each]
+    told = [message for message in caplog.messages if " sent, " in message]
     assert len(told) >= 2
     pattern = rf"0 of 1 tags, [0-9.]+ [kM]?B sent, [0-9.]+ [kM]?B/s, copying v1 {content.digest.short}"
     assert all(re.fullmatch(pattern, each) for each in told), told
     assert len(set(told)) == len(told)
-    (done,) = [each for each in caplog.messages if each.startswith("[1/1] ")]
+    (done,) = [message for message in caplog.messages if message.startswith("[1/1] ")]
     assert re.fullmatch(rf"\[1/1\] v1 copied {content.digest}, 1\.[56] MB in [0-9.]+ s \([0-9.]+ [kM]B/s\)", done)

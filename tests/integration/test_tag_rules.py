@@ -85,10 +85,10 @@ class Stack:
         """Tags of the destination."""
         client = open_client("distribution", Endpoint(host=self.destination.host, tls=False), max_connections=1)
         with closing(client):
-            return {each.name for each in client.list_tags(Repository(self.destination.host, self.name))}
+            return {tag.name for tag in client.list_tags(Repository(self.destination.host, self.name))}
 
     def pages(self) -> int:
-        return len([each for each in self.quay.requests() if each.path.endswith("/tag/")])
+        return len([request for request in self.quay.requests() if request.path.endswith("/tag/")])
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def stack(
 
 
 def copied(report: RouteReport) -> list[str]:
-    return [each.tag for each in report.tags if each.outcome == "copied"]
+    return [tag.tag for tag in report.tags if tag.outcome == "copied"]
 
 
 VERSIONS = ("v1.0.0", "v1.2.0", "v1.10.0", "v1.11.0-rc.1", "v2.0.0", "latest")
@@ -261,7 +261,7 @@ def test_names_are_added_to_the_rules_and_a_missing_one_fails(stack: Stack) -> N
         stack.push(tag, hours_ago=2)
     report = stack.run(names=("latest", "stable"), semver="2.x")
     assert copied(report) == ["latest", "v2.0.0"]
-    assert [(each.tag, each.error_class, each.reason) for each in report.failed_tags] == [
+    assert [(failed_tag.tag, failed_tag.error_class, failed_tag.reason) for failed_tag in report.failed_tags] == [
         ("stable", "configuration", "names lists it, but the source has no such tag; correct the name, or remove it")
     ]
     assert report.notes == ("listed 3 → semver 1 → with names 2",)
@@ -275,13 +275,13 @@ def test_a_pinned_tag_stays_at_its_digest_although_it_moves_at_the_source(stack:
     assert images.resolve(stack.destination.url, stack.name, "v1") == pinned
     stack.behind.clear_requests()
     assert stack.run(names=(f"v1@{pinned}",)).counts["unchanged"] == 1
-    assert not [each for each in stack.behind.requests() if "/manifests/" in each.path]
+    assert not [request for request in stack.behind.requests() if "/manifests/" in request.path]
 
 
 def test_a_pin_to_a_missing_digest_fails(stack: Stack) -> None:
     stack.push("v1", hours_ago=9)
     report = stack.run(names=(f"v1@{Digest.of(b'gone')}",))
-    assert [(each.tag, each.error_class, each.reason) for each in report.failed_tags] == [
+    assert [(failed_tag.tag, failed_tag.error_class, failed_tag.reason) for failed_tag in report.failed_tags] == [
         ("v1", "configuration", "the source no longer has the digest that names pins it to; pin another")
     ]
 
@@ -295,7 +295,9 @@ def test_a_pin_to_an_incomplete_image_is_reported(stack: Stack, *, has_moved: bo
     stack.behind.forget_tag(stack.name, "v1")
     stack.push("v1" if has_moved else "other", hours_ago=1)
     report = stack.run(names=(f"v1@{pinned.digest}",))
-    ((tag, error_class, reason),) = [(each.tag, each.error_class, each.reason) for each in report.failed_tags]
+    ((tag, error_class, reason),) = [
+        (failed_tag.tag, failed_tag.error_class, failed_tag.reason) for failed_tag in report.failed_tags
+    ]
     assert (tag, error_class) == ("v1", "refused")
     here = f"source {stack.quay.host}/{stack.name}"
     assert reason.startswith(f"the image is incomplete at the source: {here} does not have it (skopeo: ")
@@ -312,7 +314,7 @@ def test_a_pin_whose_digest_vanishes_during_its_copy_fails(stack: Stack) -> None
     with Interceptor(stack.quay.url) as here:
         here.after("HEAD", f"/manifests/{pinned.digest}$", delete, times=1)
         report = run_route(stack.route(source=here.host, names=(f"v1@{pinned.digest}",)))
-    assert [(each.tag, each.error_class, each.reason) for each in report.failed_tags] == [
+    assert [(failed_tag.tag, failed_tag.error_class, failed_tag.reason) for failed_tag in report.failed_tags] == [
         ("v1", "configuration", "the source no longer has the digest that names pins it to; pin another")
     ]
     assert images.resolve(stack.destination.url, stack.name, "v1") is None
@@ -367,7 +369,7 @@ def test_discovered_repositories_with_one_destination_name_are_refused(stack: St
     with closing(open_client("quay", Endpoint(host=stack.quay.host, tls=False), max_connections=1)) as client:
         found = expand_routes(entry.parse("m"), template.source, template.destination, repository_lister(client))
     here, there = f"{stack.quay.host}/{namespace}", f"{stack.destination.host}/copies/app"
-    assert [each.route.source_repository.name for each in found.routes] == [f"{namespace}/other"]
+    assert [route.route.source_repository.name for route in found.routes] == [f"{namespace}/other"]
     assert {failure.name: str(failure.error) for failure in found.failures} == {
         f"{namespace}/{one}": (
             f"{here}/{one} and {here}/{two} would both be mirrored to {there}, so none of them is; exclude or rename "
@@ -396,10 +398,18 @@ def test_a_repository_is_created_before_the_first_push(stack: Stack) -> None:
             settings=route.settings,
         )
         assert copied(run_route(created, destination_credentials=MEMBER)) == ["v1"]
-        calls = [(each.method, each.path, each.status) for each in hub.requests() if "/repositories" in each.path]
+        calls = [
+            (request.method, request.path, request.status)
+            for request in hub.requests()
+            if "/repositories" in request.path
+        ]
         namespace, _, name = stack.name.partition("/")
         path = f"/v2/namespaces/{namespace}/repositories"
         assert calls == [("GET", f"{path}/{name}", 404), ("POST", path, 201)]
         hub.clear_requests()
         assert run_route(created, destination_credentials=MEMBER).counts["unchanged"] == 1
-        assert [each for each in hub.requests() if each.path.startswith(path) and not each.path.endswith("/tags")] == []
+        assert [
+            request
+            for request in hub.requests()
+            if request.path.startswith(path) and not request.path.endswith("/tags")
+        ] == []

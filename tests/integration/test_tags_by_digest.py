@@ -53,7 +53,7 @@ def test_a_listing_with_digests_costs_no_request(destination: RegistryProcess, n
             quay.push(name, tag, datetime(2026, 1, 1, tzinfo=UTC))
         route = make_route(quay, destination, name, source_kind="quay")
         assert counted(run_route(route, api_url=quay.url)) == {"copied": 3}
-        assert [each.path for each in quay.requests() if each.method == "HEAD"] == []
+        assert [request.path for request in quay.requests() if request.method == "HEAD"] == []
 
 
 def test_a_list_of_referrers_and_a_signature_are_no_images(
@@ -99,7 +99,7 @@ def test_lists_of_listed_images_are_not_read(destination: RegistryProcess, name:
         push(destination, name, {"v1": IMAGES[0]})
         route = make_route(quay, destination, name, source_kind="quay", signatures=False)
         assert counted(run_route(route, api_url=quay.url)) == {"unchanged": 1, "skipped": 1}
-        assert [each.path for each in quay.requests() if "/manifests/" in each.path] == []
+        assert [request.path for request in quay.requests() if "/manifests/" in request.path] == []
 
 
 def test_one_that_cannot_be_read_fails_visibly(

@@ -389,9 +389,9 @@ class TestInterceptor:
         interceptor.answer("GET", "^/v2/$", 503, times=1)
         with requests.Session() as session:
             answers = [session.get(f"{interceptor.url}/v2/", timeout=PATIENCE_SECONDS) for _ in range(4)]
-        assert [each.status_code for each in answers] == [429, 429, 503, 200]
+        assert [answer.status_code for answer in answers] == [429, 429, 503, 200]
         assert (answers[0].content, answers[0].headers["Retry-After"]) == (b"slow down", "7")
-        assert [each.status for each in interceptor.requests()] == [429, 429, 503, 200]
+        assert [request.status for request in interceptor.requests()] == [429, 429, 503, 200]
         assert len(registry.requests()) == 1
 
     def test_answer_to_an_upload_reads_its_body(self, interceptor: Interceptor) -> None:
@@ -412,7 +412,7 @@ class TestInterceptor:
         with pytest.raises(requests.ConnectionError, match="Connection reset by peer"):
             requests.get(f"{interceptor.url}/v2/", timeout=PATIENCE_SECONDS)
         assert requests.get(f"{interceptor.url}/v2/", timeout=PATIENCE_SECONDS).status_code == 200
-        assert [each.status for each in interceptor.requests()] == [0, 200]
+        assert [request.status for request in interceptor.requests()] == [0, 200]
 
     def test_truncate_cuts_the_body(self, interceptor: Interceptor) -> None:
         image = images.image([images.big_layer(300_000)])
@@ -464,7 +464,7 @@ class TestInterceptor:
             answers = [
                 requests.get(f"{wire.url}/v2/", auth=("robot", "secret"), timeout=PATIENCE_SECONDS) for _ in range(2)
             ]
-        assert [each.status_code for each in answers] == [401, 200]
+        assert [answer.status_code for answer in answers] == [401, 200]
         assert answers[0].headers["WWW-Authenticate"] == 'Basic realm="tests"'
 
     def test_tls_with_a_certificate_that_is_replaced(self, registry: RegistryProcess, tmp_path: Path) -> None:
@@ -480,7 +480,7 @@ class TestInterceptor:
         interceptor.hang("GET", "^/v2/$", times=1)
         with pytest.raises(requests.ReadTimeout):
             requests.get(f"{interceptor.url}/v2/", timeout=(5, 0.1))
-        assert [each.status for each in interceptor.requests()] == [0]
+        assert [request.status for request in interceptor.requests()] == [0]
 
     def test_stop_releases_what_hangs(self, registry: RegistryProcess) -> None:
         failures: list[Exception] = []

@@ -64,7 +64,7 @@ def only_result(report: RouteReport) -> TagResult:
 
 def requests_of(server: RegistryProcess | Interceptor) -> dict[str, int]:
     """Numbers of requests by method and kind of path."""
-    paths = [(each.method, each.path.split("/")) for each in server.requests()]
+    paths = [(request.method, request.path.split("/")) for request in server.requests()]
     return dict(Counter(f"{method} {parts[4]}" for method, parts in paths if parts[2] == "team"))
 
 
@@ -177,7 +177,7 @@ class TestMissingContent:
         report = run_route(make_route(source, destination, "team/rejected", policy=str(policy)), deep_check=SIZES)
         assert counted(report) == {"failed": 1}
         assert "is not accepted by the policy" in only_result(report).reason
-        assert not WRITES & {each.method for each in destination.requests()}
+        assert not WRITES & {request.method for request in destination.requests()}
 
     def test_a_dry_run_changes_nothing(self, source: RegistryProcess, destination: RegistryProcess) -> None:
         route, image = synced(source, destination, "team/lost-dry")
@@ -189,7 +189,7 @@ class TestMissingContent:
         assert only_result(report).reason == (
             f"layer {lost} is missing at the destination; not repaired, because this run changes nothing"
         )
-        assert not WRITES & {each.method for each in destination.requests()}
+        assert not WRITES & {request.method for request in destination.requests()}
 
 
 class TestDamagedContent:
@@ -253,7 +253,7 @@ class TestDamagedContent:
         )
         report = run_route(via(route, wire), deep_check=SIZES)
         assert only_result(report).reason == f"manifest {child.digest} was damaged at the destination; sent again"
-        assert [each.path for each in wire.requests() if each.method == "PUT"] == [
+        assert [request.path for request in wire.requests() if request.method == "PUT"] == [
             f"/v2/team/bad-manifest/manifests/{child.digest}"
         ]
 
@@ -303,7 +303,7 @@ class TestDamagedContent:
         assert {result.reason.partition(";")[0] for result in report.tags} == {
             f"layer {base.digest} is damaged at the destination"
         }
-        assert sum(each.method == "POST" for each in destination.requests()) == 1
+        assert sum(request.method == "POST" for request in destination.requests()) == 1
 
 
 class TestNotVerified:
@@ -387,7 +387,7 @@ class TestWork:
         check = DeepCheck(reason="requested", read_bytes=60_000)
         report = run_route(via(route, wire), deep_check=check)
         assert counted(report) == {"unchanged": 1}
-        read = [each.path for each in wire.requests() if each.method == "GET" and "/blobs/" in each.path]
+        read = [request.path for request in wire.requests() if request.method == "GET" and "/blobs/" in request.path]
         by_path = {f"/v2/team/budget/blobs/{blob.digest}": len(blob.content) for blob in image.all_blobs()}
         assert 30_000 <= sum(by_path[path] for path in read) <= 60_000
 

@@ -48,7 +48,7 @@ class Stack:
 
     def read_repositories(self) -> set[str]:
         """Repositories whose tags were read from Quay's API since the requests were cleared."""
-        paths = [each.path for each in self.quay.requests() if each.path.endswith("/tag/")]
+        paths = [request.path for request in self.quay.requests() if request.path.endswith("/tag/")]
         return {path.removeprefix("/api/v1/repository/").removesuffix("/tag/") for path in paths}
 
 
@@ -115,7 +115,7 @@ def test_each_day_of_a_backfill_copies_exactly_its_tags(stack: Stack) -> None:
     api.backfill("mirror_daily", first, last, max_active_runs=1)
     api.unpause("mirror_daily")
     wait_until(lambda: len(api.dag_runs("mirror_daily")) == 3, "the backfill has its runs")
-    runs = [api.wait_for_run("mirror_daily", each["dag_run_id"]) for each in api.dag_runs("mirror_daily")]
+    runs = [api.wait_for_run("mirror_daily", dag_run["dag_run_id"]) for dag_run in api.dag_runs("mirror_daily")]
     api.unpause("mirror_daily", paused=True)
     assert [each["state"] for each in runs] == ["success"] * 3
     for run, ago in zip(sorted(runs, key=lambda each: str(each["logical_date"])), (3, 2, 1), strict=True):
@@ -162,7 +162,7 @@ class Steps:
 
     def _runs(self) -> list[dict[str, Any]]:
         runs = self.stack.airflow.api.dag_runs("mirror_steps")
-        return [each for each in runs if each["run_type"] == "scheduled"]
+        return [run for run in runs if run["run_type"] == "scheduled"]
 
 
 def test_scheduled_runs_build_on_each_other(stack: Stack) -> None:

@@ -83,7 +83,7 @@ def _namespace(place: Place, namespace: str, count: int) -> Seen:
     with place.client(place.login) as client:
         try:
             client.ping()
-            names = {each.name for each in client.list_repositories(namespace)}
+            names = {repository.name for repository in client.list_repositories(namespace)}
         except RegistrySyncError as error:
             return failure(error)
     assert len(names) == count, sorted(names)
@@ -128,7 +128,7 @@ def second_run(place: Place) -> Seen:
 def tags_of_one_image(place: Place) -> Seen:
     content, tags = _image(place), [f"v{number}" for number in range(5)]
     seen = _copy(place, dict.fromkeys(tags, content))
-    uploads = [each for each in place.writes() if each == "POST blobs/uploads/"]
+    uploads = [write for write in place.writes() if write == "POST blobs/uploads/"]
     assert len(uploads) <= len(content.blobs), uploads
     return seen
 

@@ -38,7 +38,7 @@ def bootstrap(
         which("mmdebstrap"),
         f"--include={','.join(packages)}",
         '--aptopt=Apt::Install-Recommends "false"',
-        *(f"--aptopt={each}" for each in settings),
+        *(f"--aptopt={setting}" for setting in settings),
         *options,
         suite,
         target,
@@ -64,7 +64,7 @@ def _sources(suite: str) -> str:
     """Package sources of this machine for another suite, in either format of apt."""
     folder = Path("/etc/apt")
     files = (folder / "sources.list", *sorted((folder / "sources.list.d").glob("debian*")))
-    text = "\n".join(each.read_text() for each in files if each.exists())
+    text = "\n".join(file.read_text() for file in files if file.exists())
     return re.sub(r"\b(bookworm|trixie|forky|sid)\b", suite, text)
 
 

@@ -39,7 +39,7 @@ def make_standins(docker: Docker) -> None:
         "--variant=minbase",
         "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in _NOT_NEEDED),
-        *(f"--customize-hook={each}" for each in _hooks(docker.folder)),
+        *(f"--customize-hook={hook}" for hook in _hooks(docker.folder)),
     )
     with bootstrap(_PACKAGES, *options, log=docker.folder / "mmdebstrap.log") as made:
         imported = subprocess.run(

@@ -43,7 +43,7 @@ def stack(docker: Docker, compose: str) -> Iterator[Stack]:
 
 def test_every_service_that_goes_on_is_checked_limited_and_started_again(stack: Stack) -> None:
     services = yaml.safe_load(stack.compose(*DEMO, "config"))["services"]
-    going_on = {name: each for name, each in services.items() if each.get("restart") == "unless-stopped"}
+    going_on = {name: service for name, service in services.items() if service.get("restart") == "unless-stopped"}
     assert set(going_on) - {"demo-source", "demo-destination"} == SERVICES
     for name in SERVICES:
         assert going_on[name]["healthcheck"]["test"], name
@@ -59,7 +59,7 @@ def test_the_demo_is_only_in_its_profile(stack: Stack) -> None:
     """Compose 1.29 shows services of all profiles, Compose 2 only those that would start."""
     stack.make_settings()
     services = yaml.safe_load(stack.compose("config"))["services"]
-    demo = {name: each.get("profiles") for name, each in services.items() if name.startswith("demo-")}
+    demo = {name: service.get("profiles") for name, service in services.items() if name.startswith("demo-")}
     assert all(each == ["demo"] for each in demo.values())
     assert "demo-source" in yaml.safe_load(stack.compose(*DEMO, "config"))["services"]
 
@@ -77,5 +77,5 @@ def test_workers_get_the_socket_of_docker_only_by_an_override(stack: Stack) -> N
     assert "docker.sock" not in stack.compose("config")
     files = ("-f", "docker-compose.yaml", "-f", "deploy/docker-socket.yaml")
     services = yaml.safe_load(stack.compose(*files, "config"))["services"]
-    assert [name for name, each in services.items() if "docker.sock" in json.dumps(each)] == ["worker"]
+    assert [name for name, service in services.items() if "docker.sock" in json.dumps(service)] == ["worker"]
     assert services["worker"]["group_add"] == ["998"]

@@ -66,9 +66,9 @@ def test_two_workers_mirror_from_registry_to_registry(stack: Stack) -> None:
     run_id = first_run(api)
     assert api.wait_for_run(DAG, run_id)["state"] == "success"
     routes = api.task_instances(DAG, run_id, "to_destination")
-    assert {each["state"] for each in routes} == {"success"}
-    assert {each["queue"] for each in routes} == {"mirror"}
-    assert len({each["hostname"] for each in routes}) == 2
+    assert {route["state"] for route in routes} == {"success"}
+    assert {route["queue"] for route in routes} == {"mirror"}
+    assert len({route["hostname"] for route in routes}) == 2
     source, destination = stack.registry_url("demo-source"), stack.registry_url("demo-destination")
     for repository, tag in (("giantswarm/hyperkube", "v1.32.0"), ("giantswarm/pause", "3.10")):
         images.pull_whole(destination, repository, tag)
@@ -117,14 +117,14 @@ def wait_for_copy(stack: Stack) -> str:
 
 def test_nothing_is_lost_when_the_stack_is_taken_down_and_started_again(stack: Stack) -> None:
     """The new database is restored from a backup."""
-    before = {each["dag_run_id"]: each["state"] for each in stack.api().dag_runs(DAG)}
+    before = {dag_run["dag_run_id"]: dag_run["state"] for dag_run in stack.api().dag_runs(DAG)}
     log = stack.api().log(DAG, next(iter(before)), "report")
     stack.exec("postgres", "pg_dump", "--username=airflow", "--format=custom", f"--file={BACKUP}", "airflow")
     stack.compose("down", "--timeout", "60")
     restore(stack)
     stack.compose("up", "-d")
     stack.wait_until_healthy()
-    assert {each["dag_run_id"]: each["state"] for each in stack.api().dag_runs(DAG)} == before
+    assert {dag_run["dag_run_id"]: dag_run["state"] for dag_run in stack.api().dag_runs(DAG)} == before
     assert stack.api().log(DAG, next(iter(before)), "report") == log
     assert len(stack.containers("worker")) == 2
 

@@ -89,7 +89,9 @@ def findings(headers: dict[str, str], secret: str) -> list[Finding]:
     ("minutes", "way"), [(5, "behind"), (-5, "ahead of"), (0, ""), (0.5, ""), (60 * 24 * 400, "behind")]
 )
 def test_a_clock_that_differs_is_told(minutes: float, way: str) -> None:
-    found = [each for each in findings({"Date": date(timedelta(minutes=minutes))}, "x") if each.check == "clock"]
+    found = [
+        finding for finding in findings({"Date": date(timedelta(minutes=minutes))}, "x") if finding.check == "clock"
+    ]
     assert [(each.verdict, way in each.text) for each in found] == ([("warning", True)] if way else [])
 
 
@@ -97,7 +99,7 @@ def test_a_clock_that_differs_is_told(minutes: float, way: str) -> None:
     "header", ["yesterday", "", "Mon, 99 Foo 2026 00:00:00 GMT", "Sun, 29 Nov 2026 08:00:00 -0000"]
 )
 def test_a_date_that_is_not_valid_is_no_difference(header: str) -> None:
-    assert [each.check for each in findings({"Date": header}, "x")] == ["log in"]
+    assert [finding.check for finding in findings({"Date": header}, "x")] == ["log in"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_a_date_that_is_not_valid_is_no_difference(header: str) -> None:
 )
 def test_the_end_of_a_login_is_told(left: timedelta, verdict: str) -> None:
     secret = jwt(exp=(datetime.now(UTC) + left).timestamp())
-    (found,) = [each for each in findings({}, secret) if each.check == "end of the login"]
+    (found,) = [finding for finding in findings({}, secret) if finding.check == "end of the login"]
     assert found.verdict == verdict
     assert secret not in repr(found)
 

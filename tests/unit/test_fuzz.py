@@ -414,7 +414,7 @@ def test_any_mirrors_file_is_read_or_refused(document: Any, tmp_path_factory: py
         problems = error.problems
     else:
         problems = ()
-    assert all(each.startswith("mirrors.yaml:") for each in problems)
+    assert all(problem.startswith("mirrors.yaml:") for problem in problems)
 
 
 _FOLDER: dict[str, Path] = {}

@@ -48,7 +48,7 @@ def test_one_line_is_printable_and_changes_no_more(text: str) -> None:
 @given(st.text())
 def test_a_message_keeps_its_lines(text: str) -> None:
     shown = harmless(text)
-    assert all(each.isprintable() for each in shown.split("\n"))
+    assert all(part.isprintable() for part in shown.split("\n"))
     assert shown.count("\n") == text.count("\n")
     assert harmless(shown) == shown
 

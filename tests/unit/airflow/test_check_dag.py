@@ -69,7 +69,7 @@ def test_what_is_missing_fails_the_task_after_its_findings_were_pushed(tmp_path:
     api, result = run_task(tmp_path, "check_cn")
     assert (result.state, type(result.error)) == ("failed", ConfigurationError)
     pushed = api.xcoms["check_cn", -1, "findings"]
-    found = {(each["subject"], each["check"]): each for each in pushed["findings"]}
+    found = {(finding["subject"], finding["check"]): finding for finding in pushed["findings"]}
     assert found["registry cn", "Connection absent"]["verdict"] == "missing"
     assert found["registry origin", "anonymous access"]["verdict"] == "unknown"
     assert found["skopeo", "version"]["verdict"] in ("ok", "warning")

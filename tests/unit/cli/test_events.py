@@ -172,7 +172,7 @@ def test_the_check_finds_missing_and_weak_secrets(file: Path, monkeypatch: pytes
     connection("quay_events", "short", monkeypatch)
     monkeypatch.delenv("AIRFLOW_CONN_HARBOR_EVENTS")
     findings = check_events(load_mirrors(file))
-    found = [(each.subject, each.check, each.verdict, each.text, each.remedy) for each in findings]
+    found = [(finding.subject, finding.check, finding.verdict, finding.text, finding.remedy) for finding in findings]
     weak = "the secret has 5 characters; 16 or more cannot be found by trying"
     missing = "does not exist, or has no password, so every event is refused; create it, or set its password"
     unused = "has no effect: no mirror reads from this registry"

@@ -142,7 +142,7 @@ def nothing_found(namespace: str, include_private: bool) -> Mapping[str, datetim
 
 
 def labels(found: Discovery) -> list[str]:
-    return [each.route.label for each in found.routes]
+    return [route.route.label for route in found.routes]
 
 
 NO_DEV = TagRules((TagRule(exclude=(parse_pattern("*-dev"),)),))
@@ -204,7 +204,7 @@ def test_each_option_comes_from_the_innermost_layer_that_has_it(layers: list[Rou
     settings = RouteSettings.resolve(*layers)
     for name in FIELDS:
         key = "enabled" if name == "until" else name
-        innermost = next((each for each in reversed(layers) if key in written_options(each)), RouteOptions())
+        innermost = next((layer for layer in reversed(layers) if key in written_options(layer)), RouteOptions())
         assert getattr(settings, name) == getattr(RouteSettings.resolve(innermost), name)
 
 
@@ -248,8 +248,8 @@ def test_the_other_fields_of_a_registry_come_back(options: dict[str, Any]) -> No
 
 
 def test_values_have_the_fields_of_their_entries() -> None:
-    assert {each.name for each in fields(RouteSettings)} == RouteOptions.model_fields.keys()
-    assert {each.name for each in fields(Registry) if each.init} == {"name", *RegistryEntry.model_fields}
+    assert {field.name for field in fields(RouteSettings)} == RouteOptions.model_fields.keys()
+    assert {field.name for field in fields(Registry) if field.init} == {"name", *RegistryEntry.model_fields}
 
 
 @given(SETTINGS, st.booleans(), st.sampled_from(["a/b", "c/d"]))
@@ -351,12 +351,12 @@ def test_a_namespace_is_what_the_registry_lists_without_what_is_written_by_name(
     assert asked == [("a", False), ("a", True)]
     assert [
         (
-            each.route.label,
-            each.modified_at,
-            each.route.is_discovered,
-            each.route.settings.parallel_copies,
+            route.route.label,
+            route.modified_at,
+            route.route.is_discovered,
+            route.route.settings.parallel_copies,
         )
-        for each in routes
+        for route in routes
     ] == [
         ("a/named-operator → acr/x/y", None, False, 4),
         ("a/old-operator → acr", None, True, 4),
@@ -507,7 +507,7 @@ FOUND = Discovery(
     ],
 )
 def test_selecting_routes_keeps_their_order(globs: list[str], names: list[str]) -> None:
-    assert [each.route.source_repository.name for each in select_routes(FOUND, globs).routes] == names
+    assert [route.route.source_repository.name for route in select_routes(FOUND, globs).routes] == names
 
 
 @pytest.mark.parametrize(("globs", "names"), [([], ["a/X"]), (["a/?"], ["a/X"]), (["a/X"], ["a/X"]), (["d/e"], [])])

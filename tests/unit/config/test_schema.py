@@ -27,7 +27,7 @@ GOOD: dict[str, Any] = {
 
 
 def faults(document: Any) -> list[str]:
-    return sorted(each.json_path for each in Draft202012Validator(json_schema()).iter_errors(document))
+    return sorted(problem.json_path for problem in Draft202012Validator(json_schema()).iter_errors(document))
 
 
 def with_registry(**entry: Any) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def test_keys_stay_text() -> None:
 def test_places_have_lines() -> None:
     document = read("a:\n  - b\n  - c:\n      d\n# comment\ne: {f: 1,\n  g: 2}\n")
     places: list[Place] = [(), ("a",), ("a", 0), ("a", 1), ("a", 1, "c"), ("e",), ("e", "f"), ("e", "g")]
-    assert [document.at(each) for each in places] == [f"mirrors.yaml:{line}" for line in (1, 1, 2, 3, 3, 6, 6, 7)]
+    assert [document.at(place) for place in places] == [f"mirrors.yaml:{line}" for line in (1, 1, 2, 3, 3, 6, 6, 7)]
     assert document.at(("e", "no", "such", 1)) == "mirrors.yaml:6"
 
 

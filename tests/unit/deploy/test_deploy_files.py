@@ -28,7 +28,7 @@ def test_the_chart_knows_all_values(path: Path) -> None:
     """Keys are compared with a copy of the chart's table, because `helm` is not available everywhere."""
     schema = json.loads(Path(__file__).with_name("airflow_chart.json").read_text())
     errors = Draft202012Validator(schema).iter_errors(read(path))
-    assert [f"{each.json_path}: {each.message}" for each in errors] == []
+    assert [f"{problem.json_path}: {problem.message}" for problem in errors] == []
 
 
 @pytest.mark.parametrize("path", VALUES, ids=lambda path: str(path.name))
@@ -71,7 +71,7 @@ def test_compose_and_kubernetes_have_the_same_limits() -> None:
 def test_the_example_explains_every_setting_of_the_stack() -> None:
     """Defaults are those of the files. Secrets have none."""
     files = [PROJECT / "docker-compose.yaml", PROJECT / "deploy" / "docker-socket.yaml"]
-    used = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)", "".join(each.read_text() for each in files)))
+    used = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)", "".join(file.read_text() for file in files)))
     defaults = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", files[0].read_text()))
     lines = (PROJECT / ".env.example").read_text().splitlines()
     explained = {}
@@ -97,7 +97,7 @@ def test_constraints_pin_what_the_image_installs() -> None:
 
 def test_only_what_the_dockerfile_copies_goes_to_the_builder() -> None:
     copied = re.findall(r"^COPY --chown=50000:0 (.*) \S+$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
-    paths = {each.rstrip("/") for line in copied for each in line.split()}
+    paths = {part.rstrip("/") for line in copied for part in line.split()}
     lines = (PROJECT / ".dockerignore").read_text().splitlines()
     assert {line[1:] for line in lines if line.startswith("!")} == paths
     assert "*" in lines

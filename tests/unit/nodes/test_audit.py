@@ -474,7 +474,7 @@ def test_a_list_in_config_path_is_explained(
 def test_a_file_without_config_path_is_explained(machine: Path, rest: str, key: str) -> None:
     path = machine / "config.toml"
     path.write_text(f"version = 3\n{rest}\n")
-    found = {each.key: each for each in differences(path, "containerd", version="2.2")}
+    found = {difference.key: difference for difference in differences(path, "containerd", version="2.2")}
     assert (found[key].verdict, found[key].advice) == ("missing", NO_PATH)
 
 
@@ -752,10 +752,10 @@ machine:
 def test_missing_mirrors_of_a_talos_machine_are_found(machine: Path) -> None:
     path = machine / "worker.yaml"
     path.write_text("machine: {type: worker}\n")
-    assert [(each.key, each.verdict) for each in differences(path, "talos", version="1.12")] == [
+    assert [(difference.key, difference.verdict) for difference in differences(path, "talos", version="1.12")] == [
         ("RegistryMirrorConfig.docker.io", "missing")
     ]
-    assert [(each.key, each.verdict) for each in differences(path, "talos", version="1.11")] == [
+    assert [(difference.key, difference.verdict) for difference in differences(path, "talos", version="1.11")] == [
         ("machine.registries.mirrors.docker.io", "missing")
     ]
 
@@ -768,7 +768,7 @@ def test_both_forms_of_talos_are_accepted_where_the_version_is_unknown(machine: 
     path.write_text(f"{text}---\nkind: HostnameConfig\n")
     assert differences(path, "talos") == []
     path.write_text(text.replace("gsoci", "other"))
-    assert [each.verdict for each in differences(path, "talos")] == ["different"]
+    assert [difference.verdict for difference in differences(path, "talos")] == ["different"]
 
 
 @pytest.mark.parametrize("version", ["1.11", "1.12"])

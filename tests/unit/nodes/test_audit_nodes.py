@@ -28,7 +28,7 @@ def baseline(runtime: Runtime, version: str = "", *allowed: str, pool: str = "ou
 def found(runtime: Runtime, folder: Path, version: str = "", *allowed: str) -> list[tuple[str, str, str]]:
     audit = audit_node(baseline(runtime, version, *allowed), folder)
     assert audit.problem == ""
-    return [(each.key, each.verdict, each.advice) for each in audit.differences]
+    return [(difference.key, difference.verdict, difference.advice) for difference in audit.differences]
 
 
 @pytest.fixture
@@ -130,7 +130,9 @@ def test_the_folder_with_a_port_that_containerd_reads_first_is_compared(tmp_path
     (certs / "local.example:5000" / "hosts.toml").write_text('server = "https://local.example:5000"\n')
 
     def keys() -> list[str]:
-        return [each.key for each in audit_node(base, tmp_path / "node").differences if "host" in each.key]
+        return [
+            difference.key for difference in audit_node(base, tmp_path / "node").differences if "host" in difference.key
+        ]
 
     assert keys() == []
     (certs / "local.example_5000_").mkdir()

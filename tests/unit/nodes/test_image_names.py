@@ -332,7 +332,7 @@ def test_rewriting_changes_only_images_and_is_idempotent(images: list[str], styl
     path = Path(__file__).parent / "golden" / "mirrors.yaml"
     file = load_mirrors(path)
     names = NameMap(file, file.node_pools["china"])
-    pods = [{"spec": {"containers": [{"name": each, "image": each}]}} for each in images]
+    pods = [{"spec": {"containers": [{"name": image, "image": image}]}} for image in images]
     text = yaml.dump_all(pods, default_style=style, default_flow_style=flow)
     once = rewrite(text, "x", names)
     assert [each["spec"]["containers"][0]["name"] for each in yaml.safe_load_all(once.text)] == images

@@ -163,8 +163,8 @@ def test_an_unknown_runtime_gets_an_image_if_every_runtime_does(
 ) -> None:
     mirrors = [PullEndpoint(registry=name, resolves=each) for name, each in zip("ab", endpoints, strict=False)]
     unknown, *known = (
-        gets_image(failover(*mirrors, PullEndpoint(registry="c"), behaviour=each), faults, down)
-        for each in get_args(Behaviour)[::-1]
+        gets_image(failover(*mirrors, PullEndpoint(registry="c"), behaviour=behaviour), faults, down)
+        for behaviour in get_args(Behaviour)[::-1]
     )
     assert unknown is all(known[: 3 if all(endpoints) else 2])  # dockerd has no mirrors for bytes only
 
@@ -385,7 +385,7 @@ def test_the_report_for_programs_is_json() -> None:
         }
         for down in (None, "acr", "hub")
     ]
-    assert [ImageReadiness.from_json(each) for each in document["images"]] == list(report.images)
+    assert [ImageReadiness.from_json(image) for image in document["images"]] == list(report.images)
     assert (document["is_failed"], document["summary"]) == (True, "nodes would not start: outside with acr down")
 
 
@@ -473,8 +473,8 @@ def test_downloads_fill_the_budget(sizes: dict[Digest, int], budget: int, today:
 def test_every_blob_is_downloaded_on_some_day() -> None:
     sizes = {Digest.of(bytes([number])): 10 for number in range(20)}
     days = [choose_reads(sizes, 50, date(2026, 1, day)) for day in range(1, 31)]
-    assert all(len(each) == 5 for each in days)
-    assert {digest for each in days for digest in each} == sizes.keys()
+    assert all(len(day) == 5 for day in days)
+    assert {digest for day in days for digest in day} == sizes.keys()
 
 
 def test_the_trigger_form_has_the_default_limits() -> None:

@@ -75,7 +75,7 @@ def test_rendered_files_equal_the_golden_files(case: tuple[Runtime, str, str]) -
 
 
 def test_every_golden_file_belongs_to_a_case() -> None:
-    assert {each.name for each in GOLDEN.iterdir() if each.is_dir()} == {folder_of(*each).name for each in CASES}
+    assert {path.name for path in GOLDEN.iterdir() if path.is_dir()} == {folder_of(*each).name for each in CASES}
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
@@ -93,11 +93,11 @@ def registry(name: str, host: str, **entry: Any) -> Registry:
 
 
 def pool_of(mirrors: Sequence[tuple[Registry, MirrorTrust]], host: str = "docker.io") -> tuple[MirrorsFile, NodePool]:
-    registries = {"home": registry("home", host), **{each.name: each for each, _ in mirrors}}
+    registries = {"home": registry("home", host), **{mirror.name: mirror for mirror, _ in mirrors}}
     pool = NodePool(
         name="p",
         registry="home",
-        pool_mirrors=tuple(PoolMirror(registry=each.name, trust=trust) for each, trust in mirrors),
+        pool_mirrors=tuple(PoolMirror(registry=mirror.name, trust=trust) for mirror, trust in mirrors),
     )
     return MirrorsFile(path=FILE, registries=registries, mirrors={}, node_pools={"p": pool}), pool
 
@@ -128,7 +128,7 @@ def any_trust(draw: st.DrawFn) -> list[tuple[Registry, MirrorTrust]]:
 
 
 def urls(mirrors: Sequence[tuple[Registry, MirrorTrust]]) -> list[str]:
-    return [f"{'https' if each.tls else 'http'}://{each.host}" for each, _ in mirrors]
+    return [f"{'https' if mirror.tls else 'http'}://{mirror.host}" for mirror, _ in mirrors]
 
 
 @settings(deadline=None)  # the first example reads the templates
@@ -152,9 +152,9 @@ def test_containerd_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, Mirr
         assert list(hosts) == ([] if version.strip(">=").startswith("2") else ["https://registry-1.docker.io"])
         return
     assert list(hosts) == urls(mirrors)
-    assert [each["capabilities"] for each in hosts.values()] == [trust.split("+") for _, trust in mirrors]
+    assert [host["capabilities"] for host in hosts.values()] == [trust.split("+") for _, trust in mirrors]
     honours = version in {"2.1", ">=2.1"}
-    assert {each.get("dial_timeout") for each in hosts.values()} == {"2s" if honours else None}
+    assert {host.get("dial_timeout") for host in hosts.values()} == {"2s" if honours else None}
 
 
 @pytest.mark.parametrize(
@@ -186,9 +186,9 @@ def test_the_plugin_id_of_containerd_fits_the_version(version: str, document: tu
 def test_cri_o_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, MirrorTrust]]) -> None:
     table = {"prefix": "docker.io", "location": "docker.io"}
     tables = [
-        {"location": each.host, "pull-from-mirror": "all" if trust == "pull+resolve" else "digest-only"}
-        | ({} if each.tls else {"insecure": True})
-        for each, trust in mirrors
+        {"location": mirror.host, "pull-from-mirror": "all" if trust == "pull+resolve" else "digest-only"}
+        | ({} if mirror.tls else {"insecure": True})
+        for mirror, trust in mirrors
     ]
     document = tomllib.loads(rendered(mirrors, "crio")["registries.conf"])
     assert document == {"registry": [{**table, "mirror": tables} if tables else table]}
@@ -253,7 +253,7 @@ def test_plain_http_is_configured_for_a_registry_without_tls(count: int) -> None
     assert yaml.safe_load(text("k3s")) == {"mirrors": {"local.example:5000": {"endpoint": urls}}}
     machine = {"registries": {"mirrors": {"local.example:5000": {"endpoints": urls}}}}
     assert yaml.safe_load(text("talos")) == {"machine": machine}
-    assert yaml.safe_load(text("talos", "1.12"))["endpoints"] == [{"url": each} for each in urls]
+    assert yaml.safe_load(text("talos", "1.12"))["endpoints"] == [{"url": url} for url in urls]
     assert tomllib.loads(text("containerd"))["server"] == "http://local.example:5000"
     assert tomllib.loads(text("crio"))["registry"][0]["insecure"] is True
     if not count:  # dockerd has mirrors for Docker Hub alone
@@ -294,13 +294,13 @@ def test_files_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     arguments = ("--pool", "outside_china", "--runtime", "containerd", "--version", "2.1", "--output", str(tmp_path))
     assert render(*arguments) == OK
     paths = [tmp_path / "config.toml", tmp_path / "certs.d" / "docker.io" / "hosts.toml"]
-    assert capsys.readouterr() == ("".join(f"{each}: written\n" for each in paths), "")
+    assert capsys.readouterr() == ("".join(f"{path}: written\n" for path in paths), "")
     assert (
         paths[1].read_text()
         == (folder_of("containerd", "2.1", "outside_china") / "certs.d" / "docker.io" / "hosts.toml").read_text()
     )
     assert render(*arguments) == OK
-    assert capsys.readouterr() == ("".join(f"{each}: unchanged\n" for each in paths), "")
+    assert capsys.readouterr() == ("".join(f"{path}: unchanged\n" for path in paths), "")
 
 
 def test_files_that_differ_are_shown_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -336,7 +336,7 @@ def test_no_file_is_written_when_one_differs(tmp_path: Path) -> None:
     assert lines[0] == f"{tmp_path / 'config.toml'} exists and differs:"
     assert lines[-2].startswith("... and ")
     assert lines[-1] == "no file was written; --force replaces files that differ"
-    assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
+    assert [path.name for path in tmp_path.iterdir()] == ["config.toml"]
 
 
 def test_a_folder_in_place_of_a_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

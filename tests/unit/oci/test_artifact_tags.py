@@ -59,25 +59,25 @@ def index_of(*texts: str) -> Manifest:
     entries = [
         {
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "digest": str(images.artifact(each).digest),
-            "size": len(images.artifact(each).content),
-            "artifactType": f"application/vnd.{each}",
+            "digest": str(images.artifact(text).digest),
+            "size": len(images.artifact(text).content),
+            "artifactType": f"application/vnd.{text}",
         }
-        for each in texts
+        for text in texts
     ]
     return make_index(entries)
 
 
 def types_in(index: Manifest) -> list[str]:
-    return [each["artifactType"] for each in json.loads(index.content)["manifests"]]
+    return [manifest["artifactType"] for manifest in json.loads(index.content)["manifests"]]
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdef"), max_size=5), max_size=4))
 def test_merged_indexes_contain_each_digest_once(groups: list[list[str]]) -> None:
-    merged = merge_indexes(index_of(*each) for each in groups)
+    merged = merge_indexes(index_of(*group) for group in groups)
     expected = dict.fromkeys(each for group in groups for each in group)
     assert types_in(merged) == [f"application/vnd.{each}" for each in expected]
-    assert merge_indexes([merged, *(index_of(*each) for each in groups)]).content == merged.content
+    assert merge_indexes([merged, *(index_of(*group) for group in groups)]).content == merged.content
 
 
 def test_selected_children_keep_their_entries() -> None:

@@ -25,7 +25,7 @@ def parsed(image: Image) -> Manifest:
 
 
 def platforms_in(manifest: Manifest) -> list[str]:
-    return [str(each.platform) for each in manifest.children]
+    return [str(child.platform) for child in manifest.children]
 
 
 @pytest.mark.parametrize("text", ["linux/amd64", "linux/arm/v7", "windows/amd64"])
@@ -107,7 +107,7 @@ def test_the_bytes_of_a_filtered_index_are_fixed() -> None:
 def test_attestations_follow_their_image(format: images.Format) -> None:
     whole = images.multi_arch("app", ["linux/amd64", "linux/arm64", "linux/s390x"], format, attestations=True)
     choice = filter_index(parsed(whole), ("linux/arm64", "linux/amd64"))
-    kept = {each.digest for each in choice.manifest.children}
+    kept = {child.digest for child in choice.manifest.children}
     assert kept == {whole.children[index].digest for index in (0, 1, 3, 4)}
     assert choice.missing == ()
     assert choice.manifest.media_type == whole.media_type
@@ -169,7 +169,7 @@ def test_filtering_is_idempotent_and_independent_of_order(
         return
     made = choice.manifest
     assert set(made.children) <= set(whole.children)
-    assert [each for each in whole.children if each in made.children] == list(made.children)
+    assert [child for child in whole.children if child in made.children] == list(made.children)
     assert made.digest == Digest.of(made.content)
     assert filter_index(parse_manifest(whole.content, OCI_INDEX), chosen[::-1]).manifest.content == made.content
     assert filter_index(made, chosen).manifest is made

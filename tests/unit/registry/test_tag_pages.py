@@ -23,8 +23,8 @@ listings = st.lists(st.one_of(st.none(), minutes), max_size=20)
 
 def entries(times: Sequence[int | None]) -> list[ListedTag]:
     return [
-        ListedTag(name=f"v{number}", pushed_at=None if each is None else NOON + timedelta(minutes=each))
-        for number, each in enumerate(times)
+        ListedTag(name=f"v{number}", pushed_at=None if time is None else NOON + timedelta(minutes=time))
+        for number, time in enumerate(times)
     ]
 
 
@@ -46,7 +46,7 @@ def test_a_window_of_ordered_tags_is_whole_and_stops_within_a_page(times: list[i
     tags, since = entries(sorted(times, reverse=True)), NOON + timedelta(minutes=start)
     result = read(tags, since)
     assert result == tags[: len(result)]
-    assert all(each.pushed_at and each.pushed_at < since for each in tags[len(result) :])
+    assert all(tag.pushed_at and tag.pushed_at < since for tag in tags[len(result) :])
     if len(set(times)) == len(times):
         assert len([each for each in result if each.pushed_at and each.pushed_at < since]) < 2 * PAGE
 
@@ -82,7 +82,7 @@ def test_a_push_while_pages_are_read_hides_nothing(times: list[int], moment: int
     """Holds for a push of any tag, new or old, after any page."""
     tags = entries(sorted(times, reverse=True))
     name = f"v{pushed}"
-    moved = [ListedTag(name=name, pushed_at=NOON + timedelta(days=1)), *(each for each in tags if each.name != name)]
+    moved = [ListedTag(name=name, pushed_at=NOON + timedelta(days=1)), *(tag for tag in tags if tag.name != name)]
 
     def read_pages() -> Iterator[Sequence[ListedTag]]:
         for number in range(20):
@@ -93,9 +93,9 @@ def test_a_push_while_pages_are_read_hides_nothing(times: list[int], moment: int
         has_begun[0] = True
 
     has_begun = [False]
-    names = [each.name for each in read_tags(read_pages, since=None, where="here")]
+    names = [read_tag.name for read_tag in read_tags(read_pages, since=None, where="here")]
     assert len(names) == len(set(names))
-    assert {each.name for each in tags} <= set(names)
+    assert {tag.name for tag in tags} <= set(names)
 
 
 def test_endless_pages_are_a_temporary_error() -> None:

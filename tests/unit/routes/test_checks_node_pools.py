@@ -473,7 +473,7 @@ def test_only_skips_node_pools(write: Write) -> None:
 def test_schema_accepts_both_forms_of_entries() -> None:
     def faults(**pool: Any) -> list[str]:
         document = {"registries": {}, "mirrors": {}, "nodes": {"p": {"registry": "hub", **pool}}}
-        return sorted(each.json_path for each in Draft202012Validator(json_schema()).iter_errors(document))
+        return sorted(problem.json_path for problem in Draft202012Validator(json_schema()).iter_errors(document))
 
     assert faults(mirrors=["acr"]) == []
     assert faults(mirrors=[{"registry": "acr", "trust": "pull"}], runtime="k3s", version=">=1.30") == []

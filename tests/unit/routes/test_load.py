@@ -76,7 +76,7 @@ def _file(registry: Mapping[str, Any] | None = None, mirror: Mapping[str, Any] |
 
 def test_valid_file_is_read_with_all_its_values(write: Write) -> None:
     file = load_mirrors(write(GOOD))
-    assert {name: (each.name, each.host, each.tls) for name, each in file.registries.items()} == {
+    assert {name: (registry.name, registry.host, registry.tls) for name, registry in file.registries.items()} == {
         "quay": ("quay", "quay.io", True),
         "hub": ("hub", "docker.io", True),
         "local": ("local", "localhost:5000", False),
@@ -1141,7 +1141,7 @@ def many(*mirrors: str) -> str:
             "  acr2: {host: ACR.example}",
             "  hub: {host: docker.io}",
             "mirrors:",
-            *(f"  {each}" for each in mirrors),
+            *(f"  {mirror}" for mirror in mirrors),
         ]
     )
 

@@ -251,7 +251,7 @@ def test_only_the_ca_file_of_a_directory_is_copied(tmp_path: Path) -> None:
     files = write_skopeo_files(private, source=Endpoint(host="quay.io"), destination=endpoint)
     assert files.source.cert_dir is None
     assert files.destination.cert_dir is not None
-    assert {each.name: each.read_text() for each in files.destination.cert_dir.iterdir()} == {"ca.crt": "the authority"}
+    assert {path.name: path.read_text() for path in files.destination.cert_dir.iterdir()} == {"ca.crt": "the authority"}
 
 
 def test_a_missing_ca_file_is_reported(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from registry_sync.state.lookup.advice import ADVICE, OTHER, advice
 
 def test_each_class_of_errors_has_advice() -> None:
     classes = {
-        each.error_class for each in vars(errors).values() if isinstance(each, type) and hasattr(each, "error_class")
+        var.error_class for var in vars(errors).values() if isinstance(var, type) and hasattr(var, "error_class")
     }
     assert classes - {errors.RegistrySyncError.error_class} - ADVICE.keys() == set()
     assert ADVICE.keys() - classes == {"unreported"}

@@ -188,7 +188,11 @@ def test_what_fails_is_listed_oldest_first() -> None:
     page = list_failing(reader, NOON)
     assert page.total == 3
     assert [
-        (route.destination, route.route, [(each.problem.tag, each.problem.error_class) for each in route.problems])
+        (
+            route.destination,
+            route.route,
+            [(problem.problem.tag, problem.problem.error_class) for problem in route.problems],
+        )
         for route in page.items
     ] == [
         ("hub", "team/app", [(None, "unreported"), (None, "temporary")]),
@@ -206,7 +210,7 @@ def test_what_fails_is_listed_oldest_first() -> None:
 def test_a_failing_route_without_a_readable_state_stays_in_the_list() -> None:
     broken = replace(ACR, documents={**ACR.documents, "team/app": "text"})
     [route] = list_failing(MemoryStates([broken]), NOON).items
-    assert [each.problem.reason for each in route.problems] == [
+    assert [problem.problem.reason for problem in route.problems] == [
         "the stored RouteState cannot be read: Input should be a dictionary or an instance of RouteState"
     ]
 
@@ -301,7 +305,7 @@ def test_changes_are_filtered_by_time_and_repository() -> None:
 
     def repositories(since: datetime, repository: str = "", **only: str) -> list[list[str]]:
         found = changes_since(reader, since, repository=repository, offset=0, limit=10, **only)
-        return [[change.repository for change in each.changes] for each in found.page.items]
+        return [[change.repository for change in item.changes] for item in found.page.items]
 
     both = ["acr.example/team/app", "acr.example/my/team/app"]
     assert repositories(NOON - 24 * HOUR) == [both, ["acr.example/team/web"]]

@@ -265,9 +265,9 @@ def test_a_tag_that_the_rules_cannot_judge_fails() -> None:
 def test_tags_of_one_digest_are_one_copy() -> None:
     selection = Selection(selected=("a", "b", "c", "d"), rejected={})
     plan = planned(selection, {"a": NEW, "b": OLD, "c": NEW, "d": NEW}, {"d": NEW})
-    names = {digest: [each.tag for each in copies] for digest, copies in group_by_digest(plan.copies).items()}
+    names = {digest: [copy.tag for copy in copies] for digest, copies in group_by_digest(plan.copies).items()}
     assert names == {NEW: ["a", "c"], OLD: ["b"]}
-    assert [each.tag for each in plan.copies] == ["a", "b", "c"]
+    assert [copy.tag for copy in plan.copies] == ["a", "b", "c"]
 
 
 @given(selections(), SIDES, SIDES, POLICIES)
@@ -275,20 +275,20 @@ def test_each_listed_tag_has_one_decision(
     selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: OverwriteRules
 ) -> None:
     plan = planned(selection, source, destination, policy)
-    assert [each.tag for each in plan.decisions] == sorted([*selection.selected, *selection.rejected])
+    assert [decision.tag for decision in plan.decisions] == sorted([*selection.selected, *selection.rejected])
 
 
 @given(selections(), SIDES, SIDES, POLICIES)
 def test_what_is_copied_is_selected_and_the_sources_and_not_there(
     selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: OverwriteRules
 ) -> None:
-    for each in planned(selection, source, destination, policy).copies:
-        assert each.tag in selection.selected
-        assert each.digest == source[each.tag]
-        assert destination.get(each.tag) != each.digest
-        assert policy in {FOLLOW, BACKED_UP} or destination.get(each.tag) is None
-        assert (each.backup is not None) == (policy is BACKED_UP and destination.get(each.tag) is not None)
-        assert each.backup is None or each.backup.digest == destination[each.tag]
+    for copy in planned(selection, source, destination, policy).copies:
+        assert copy.tag in selection.selected
+        assert copy.digest == source[copy.tag]
+        assert destination.get(copy.tag) != copy.digest
+        assert policy in {FOLLOW, BACKED_UP} or destination.get(copy.tag) is None
+        assert (copy.backup is not None) == (policy is BACKED_UP and destination.get(copy.tag) is not None)
+        assert copy.backup is None or copy.backup.digest == destination[copy.tag]
 
 
 @given(selections(), SIDES, SIDES, POLICIES)
@@ -296,11 +296,11 @@ def test_planning_against_the_applied_state_copies_nothing(
     selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: OverwriteRules
 ) -> None:
     plan = planned(selection, source, destination, policy)
-    applied = {**destination, **{each.tag: each.digest for each in plan.copies}}
+    applied = {**destination, **{copy.tag: copy.digest for copy in plan.copies}}
     again = planned(selection, source, applied, policy)
     assert again.copies == ()
-    kept = [each for each in plan.decisions if not isinstance(each, CopyTag)]
-    assert [each for each in again.decisions if each in kept] == kept
+    kept = [decision for decision in plan.decisions if not isinstance(decision, CopyTag)]
+    assert [decision for decision in again.decisions if decision in kept] == kept
 
 
 @given(selections(), SIDES, SIDES, POLICIES)
@@ -318,6 +318,6 @@ def test_copies_by_digest_are_the_copies(
     selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: OverwriteRules
 ) -> None:
     plan = planned(selection, source, destination, policy)
-    grouped = [each for copies in group_by_digest(plan.copies).values() for each in copies]
+    grouped = [copy for copies in group_by_digest(plan.copies).values() for copy in copies]
     assert sorted(grouped, key=lambda each: each.tag) == list(plan.copies)
-    assert all(each.digest == digest for digest, copies in group_by_digest(plan.copies).items() for each in copies)
+    assert all(copy.digest == digest for digest, copies in group_by_digest(plan.copies).items() for copy in copies)

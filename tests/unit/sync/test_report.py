@@ -338,7 +338,7 @@ def test_a_failed_run_names_tasks_without_a_report() -> None:
 def test_repositories_without_a_selected_tag_are_one_warning_of_the_run() -> None:
     routes = [a_report(f"team/app{number}", selects_none=number != 3) for number in (0, 1, 2, 2, 3, 4, 5, 6)]
     names = ", ".join(routes[number].source for number in (0, 1, 2, 5, 6))
-    (warning,) = (each for each in lines(report_table(routes)) if each.startswith("WARNING"))
+    (warning,) = (line for line in lines(report_table(routes)) if line.startswith("WARNING"))
     assert warning == (
         f"WARNING: a rule selects no tag of 6 repositories: {names}, …; correct tags:, exclude the "
         f"repositories, or write "

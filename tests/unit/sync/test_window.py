@@ -138,7 +138,7 @@ class TestWindow:
         ends.sort()
         windows = [Window(reason="", start=start, end=end) for start, end in pairwise(ends)]
         is_within = ends[0] <= pushed_at < ends[-1]
-        assert not is_within or any(each.holds(pushed_at) for each in windows)
+        assert not is_within or any(window.holds(pushed_at) for window in windows)
 
 
 class TestOfRoute:

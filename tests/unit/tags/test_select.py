@@ -256,7 +256,7 @@ NAMES = st.sampled_from(
     ["v1.0.0", "v1.2.0", "1.2", "v1.3.0-rc.1", "2.0.0", "v1-dev", "a", "B", "latest", "", "sha256:aa", "v1+x"]
 )
 TIMES = st.integers(0, 200).map(lambda hours: NOW - timedelta(hours=hours))
-LISTED = st.lists(st.builds(Listed, NAMES | st.text(max_size=3), TIMES), unique_by=lambda each: each.name)
+LISTED = st.lists(st.builds(Listed, NAMES | st.text(max_size=3), TIMES), unique_by=lambda build: build.name)
 PATTERNS = st.none() | st.lists(st.sampled_from(["v*", "*-dev", "?1", "/[a-c1]+.*/", "*"]), min_size=1).map(tuple)
 OPTIONAL = {
     "names": st.lists(st.sampled_from(["latest", "a", f"v1.0.0@{PIN}", "gone"]), min_size=1, unique=True).map(tuple),

@@ -68,7 +68,7 @@ def test_other_files_are_not_removed(tmp_path: Path) -> None:
     (elsewhere / "file").touch()
     (tmp_path / f"{PREFIX}link").symlink_to(elsewhere)
     remove_abandoned()
-    assert {each.name for each in tmp_path.iterdir()} == {*others, "elsewhere", f"{PREFIX}file", f"{PREFIX}link"}
+    assert {path.name for path in tmp_path.iterdir()} == {*others, "elsewhere", f"{PREFIX}file", f"{PREFIX}link"}
     assert (elsewhere / "file").exists()
 
 

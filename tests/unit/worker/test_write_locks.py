@@ -134,7 +134,7 @@ def test_only_one_empty_file_remains(tmp_path: Path) -> None:
         pass
     directory = shared_directory()
     assert directory == tmp_path / f"registry_sync-{os.getuid()}"
-    assert [(each.name, each.stat().st_size) for each in directory.iterdir()] == [("write_locks", 0)]
+    assert [(path.name, path.stat().st_size) for path in directory.iterdir()] == [("write_locks", 0)]
 
 
 def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
