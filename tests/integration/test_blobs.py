@@ -15,6 +15,7 @@ from registry_sync.errors import DamagedContent, DeniedError, NotFound, RefusedE
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.content.blob_copy import BlobCopy
+from registry_sync.registry.content.uploads import Upload
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials
 from testkit import images
@@ -262,6 +263,36 @@ def test_a_registry_that_stores_an_upload_under_another_digest(algorithm: str, d
                 copy(source, receiver, blob)
             assert str(caught.value) == f"{receiver.url}/upload/1 stored an upload of {blob.digest} as {digest}"
         assert sum(request.method == "PUT" for request in receiver.shown) == tries
+
+
+MANY_DIGITS = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "headers"),
+    [
+        ("POST", 202, {"OCI-Chunk-Min-Length": MANY_DIGITS, "Location": "/upload/1"}),
+        ("GET", 204, {"Range": f"0-{MANY_DIGITS}", "Location": "/upload/1"}),
+        ("GET", 206, {"Content-Range": f"bytes {MANY_DIGITS}-{MANY_DIGITS}/*"}),
+    ],
+)
+def test_a_number_of_thousands_of_digits_is_none(method: str, status: int, headers: dict[str, str]) -> None:
+    """Python reads no such numbers, and raises an error that ends the task."""
+    blob = described(b"small")
+    with (
+        ScriptedServer(lambda _: Reply(status=status, headers=headers)) as server,
+        connect(DistributionClient, server) as client,
+    ):
+        repository = Repository(server.host, NAME)
+        uploads = client.uploads(repository)
+        match method, status:
+            case "POST", _:
+                assert uploads.begin(blob).chunk_bytes is None
+            case "GET", 204:
+                assert uploads.find(Upload(location=f"{server.url}/upload/1"), blob) is None
+            case _:
+                with pytest.raises(TemporaryError, match="answered 206 with the Content-Range 'bytes 999"):
+                    list(client.blob_reader(repository, blob).chunks())
 
 
 def test_a_blob_at_another_host_is_read_without_the_password(destination: RegistryProcess) -> None:

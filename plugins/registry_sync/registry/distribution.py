@@ -44,7 +44,7 @@ from registry_sync.registry.name_listing import PAGE_SIZE, list_names
 from registry_sync.registry.referrers import read_referrers
 from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.wire.exchange import RequestLimits
-from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.response import Response, whole_number
 from registry_sync.registry.wire.transport import Transport
 from registry_sync.registry.wire.urls import shown_url
 
@@ -282,8 +282,7 @@ class DistributionClient:
         )
         if response.status != HTTPStatus.OK:
             raise RefusedError(f"HEAD {shown_url(response.url)} answered {response.status}, not 200")
-        text = response.headers.get("Content-Length", "")
-        return int(text) if text.isascii() and text.isdigit() else None
+        return whole_number(response.headers.get("Content-Length", ""))
 
     def read_blob(self, repository: Repository, digest: Digest) -> int:
         """Read and discard a whole blob, and return its size in bytes.

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 IDENTITY = {"Accept-Encoding": "identity"}
 """Sizes and digests are those of the stored bytes. Without this header a server may compress them."""
 
-_CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d+)-\d+/", re.ASCII | re.IGNORECASE)
+_CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d{1,18})-\d+/", re.ASCII | re.IGNORECASE)
 
 _STEP_BYTES = 8 * 1024 * 1024
 """Bytes after which attempts are counted from the first again, and the state of the hash is kept for a resume."""

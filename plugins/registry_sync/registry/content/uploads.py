@@ -24,7 +24,7 @@ from registry_sync.errors import (
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.wire.exchange import Body
-from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.response import Response, whole_number
 from registry_sync.registry.wire.slots import RequestSlots
 from registry_sync.registry.wire.transport import Transport
 from registry_sync.registry.wire.urls import join_url, shown_url
@@ -39,7 +39,7 @@ _BINARY = {"Content-Type": "application/octet-stream"}
 _WRONG_DIGEST = "DIGEST_INVALID"
 """https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes"""
 
-_RANGE = re.compile(r"\s*(?:bytes=)?0-(\d+)\s*", re.ASCII)
+_RANGE = re.compile(r"\s*(?:bytes=)?0-(\d{1,18})\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,8 +216,7 @@ def _chunk_bytes(response: Response, blob: Descriptor) -> int | None:
 
     https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-a-blob-in-chunks
     """
-    text = response.headers.get("OCI-Chunk-Min-Length", "").strip()
-    least_bytes = int(text) if text.isascii() and text.isdigit() else 0
+    least_bytes = whole_number(response.headers.get("OCI-Chunk-Min-Length", "")) or 0
     chunk_bytes = max(least_bytes, CHUNK_BYTES)
     return chunk_bytes if least_bytes > 0 and chunk_bytes < blob.size_bytes else None
 

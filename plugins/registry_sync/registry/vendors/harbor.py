@@ -21,7 +21,7 @@ from registry_sync.registry.name_listing import names_of_page
 from registry_sync.registry.tag_pages import parse_digest, parse_time
 from registry_sync.registry.vendors.vendor_api import BasicLogin, VendorApiClient
 from registry_sync.registry.wire.paging import MAX_PAGES, get_page, next_link, too_many_pages
-from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.response import Response, whole_number
 from registry_sync.registry.wire.urls import shown_url
 
 PAGE_SIZE = 100
@@ -221,11 +221,10 @@ def _digest_without_accessories(artifact: Item) -> Digest | None:
 
 def _has_next_page(response: Response, seen: int, *, is_full: bool) -> bool:
     """Use ``Link``, else ``X-Total-Count``; without both, a full page is followed by another."""
-    total = response.headers.get("X-Total-Count", "")
     if next_link(response):
         return True
-    if total.isdecimal() and len(total) < 20:
-        return seen < int(total)
+    if (total := whole_number(response.headers.get("X-Total-Count", ""))) is not None:
+        return seen < total
     return is_full and "Link" not in response.headers
 
 

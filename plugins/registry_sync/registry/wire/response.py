@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,17 @@ from typing import Any
 from registry_sync.errors import TemporaryError
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.wire.urls import shown_url
+
+_NUMBER = re.compile(r"\s*[0-9]{1,18}\s*")
+
+
+def whole_number(text: str) -> int | None:
+    """The number in a header; ``None`` for other text, also for one of thousands of digits, which Python refuses.
+
+    >>> whole_number(" 12"), whole_number("+1"), whole_number("9" * 5000)
+    (12, None, None)
+    """
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 class BodyStream:
