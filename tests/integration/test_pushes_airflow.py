@@ -147,6 +147,11 @@ def test_polling_finds_what_no_event_named(world: World) -> None:
     assert api.wait_for_run("mirror_second", run_id)["state"] == "success"
     log = api.log("mirror_second", run_id, "changes")
     assert "No event named 1 tags that this run found: team/app:unnamed" in log
+    api.clear("mirror_second", run_id, ["changes"])
+    assert api.wait_for_run("mirror_second", run_id)["state"] == "success"
+    (pushes,) = api.call("GET", "assets", name_pattern="registry_sync pushes second")["assets"]
+    lost = api.call("GET", f"assets/{pushes['id']}/state-store/lost")["value"]
+    assert (lost["total"], [tag["tag"] for tag in lost["tags"]]) == (1, ["unnamed"])
 
 
 def test_a_person_is_told_to_trigger_the_other_dag(world: World) -> None:

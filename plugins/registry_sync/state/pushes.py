@@ -20,7 +20,7 @@ LOST_KEY = "lost"
 """The key of :class:`LostEvents`, which the mirror's other DAG writes."""
 
 MAX_LOST = 20
-"""Lost tags that are kept by name, the newest first."""
+"""Lost tags that are kept by name, the newest first, and runs whose numbers are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +45,36 @@ class LostTag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LostOfRun:
+    """The number of lost tags that a run has counted."""
+
+    run_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LostEvents:
-    """The tags that no event had named: the number of all so far, and the last :data:`MAX_LOST`."""
+    """The tags that no event had named: the number of all so far, and the last :data:`MAX_LOST`.
+
+    :ivar runs: the last runs that counted some, the newest first.
+    """
 
     total: int = 0
     tags: tuple[LostTag, ...] = ()
+    runs: tuple[LostOfRun, ...] = ()
 
-    def plus(self, found: Sequence[LostTag]) -> LostEvents:
-        """These tags, and newly found ones."""
-        return LostEvents(total=self.total + len(found), tags=(*found, *self.tags)[:MAX_LOST])
+    def plus(self, run_id: str, found: Sequence[LostTag]) -> LostEvents:
+        """These tags, and all that a run has found. A run that counts again, after a clear, adds only what is more."""
+        earlier = next((run.count for run in self.runs if run.run_id == run_id), 0)
+        count = max(earlier, len(found))
+        names = {(lost.repository, lost.tag) for lost in self.tags} if earlier else set()
+        new = [lost for lost in found if (lost.repository, lost.tag) not in names]
+        others = [run for run in self.runs if run.run_id != run_id]
+        return LostEvents(
+            total=self.total + count - earlier,
+            tags=(*new, *self.tags)[:MAX_LOST],
+            runs=(LostOfRun(run_id=run_id, count=count), *others)[:MAX_LOST],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,9 +31,32 @@ def test_the_newest_events_stay_in_whatever_order_they_come() -> None:
 
 
 def test_the_last_lost_tags_have_names_and_all_are_counted() -> None:
-    lost = LostEvents().plus(LOST[:3]).plus(LOST[3:])
+    lost = LostEvents().plus("one", LOST[:3]).plus("two", LOST[3:])
     assert lost.total == MAX_LOST + 5
     assert lost.tags == tuple(LOST[3 : MAX_LOST + 3])
+
+
+@pytest.mark.parametrize(
+    ("again", "total", "names"),
+    [
+        (LOST[:3], 5, [3, 4, 0, 1, 2]),
+        (LOST[:1], 5, [3, 4, 0, 1, 2]),
+        ([], 5, [3, 4, 0, 1, 2]),
+        (LOST[:4], 6, [3, 4, 0, 1, 2]),
+    ],
+)
+def test_a_run_that_counts_again_adds_only_what_is_more(again: list[LostTag], total: int, names: list[int]) -> None:
+    """The task ``changes`` of a run was cleared, alone or with mapped tasks, which then find less or more."""
+    lost = LostEvents().plus("one", LOST[:3]).plus("two", LOST[3:5])
+    repeated = lost.plus("one", again).plus("one", again)
+    assert (repeated.total, repeated.tags) == (total, tuple(LOST[number] for number in names))
+
+
+def test_the_numbers_of_the_last_runs_are_kept() -> None:
+    lost = LostEvents()
+    for number in range(MAX_LOST + 5):
+        lost = lost.plus(f"run {number}", LOST[:1])
+    assert (len(lost.runs), lost.runs[0].run_id, lost.total) == (MAX_LOST, f"run {MAX_LOST + 4}", MAX_LOST + 5)
 
 
 @pytest.mark.parametrize(

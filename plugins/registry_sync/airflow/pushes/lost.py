@@ -34,10 +34,12 @@ MAX_EVENTS = 5_000
 
 
 def count_lost(context: Context, mirror: str, source: Registry, rows: Iterable[RunRow]) -> None:
-    """Store and send the number of tags that a run found, and that no event had named since they came."""
-    now = datetime.now(UTC)
+    """Store and send the number of tags that a run found, and that no event had named since they came.
+
+    The task runs again when it is cleared. What the run has counted before is then not counted again.
+    """
+    now, count = datetime.now(UTC), 0
     found = {(source_of(row.route), tag.tag): tag for row in rows for tag in row.found if _is_due(tag, now)}
-    lost: list[LostTag] = []
     with losing("Lost events of this run are not counted"):
         since = min((tag.since for tag in found.values()), default=now) - CLOCK_SKEW
         named = _named_tags(context, mirror, source, since) if found else []
@@ -47,8 +49,8 @@ def count_lost(context: Context, mirror: str, source: Registry, rows: Iterable[R
             if not _is_named(repository, tag, found_tag.since - CLOCK_SKEW, named)
         ]
         if lost:
-            _add(mirror, lost)
-    send_metrics(lost_events_metrics(mirror, len(lost)))
+            count = _add(mirror, context["ti"].run_id, lost)
+    send_metrics(lost_events_metrics(mirror, count))
 
 
 def _is_due(tag: FoundTag, now: datetime) -> bool:
@@ -84,10 +86,12 @@ def _is_named(repository: str, tag: str, since: datetime, named: Sequence[Named]
     return any(at >= since and name == repository and (tags is None or tag in tags) for at, name, tags in named)
 
 
-def _add(mirror: str, lost: Sequence[LostTag]) -> None:
-    """Add lost tags to those that are stored, and log them."""
+def _add(mirror: str, run_id: str, lost: Sequence[LostTag]) -> int:
+    """Add lost tags to those that are stored, log them, and return the number of those that are new."""
     shown = ", ".join(f"{tag.repository}:{tag.tag}" for tag in lost[:10])
     log.warning("No event named %d tags that this run found: %s%s", len(lost), shown, ", …" if len(lost) > 10 else "")
     store = open_named_store(pushes_asset_name(mirror))
     earlier = read_state(store, LOST_KEY, LostEvents) or LostEvents()
-    store.set(LOST_KEY, as_document(earlier.plus(lost)))
+    together = earlier.plus(run_id, lost)
+    store.set(LOST_KEY, as_document(together))
+    return together.total - earlier.total
