@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
+from airflow.models.asset import AssetModel
+from airflow.models.asset_state_store import AssetStateStoreModel
+from airflow.models.dag import DagModel
 from fastapi.routing import APIRoute
+from sqlalchemy import Update, select, update
 
 from registry_sync.airflow.pages.access import read_caller
 from registry_sync.airflow.pages.app import pages
 from registry_sync.airflow.pages.headers import CONTENT_SECURITY_POLICY
+from registry_sync.state.names import index_key
 from testkit.airflow import LocalAirflow
+from testkit.pages import database_session
 from tests.pages.conftest import Person
 from tests.pages.seen import SECRET
 
@@ -144,6 +151,55 @@ def test_those_who_may_trigger_run_a_repository_again(airflow: LocalAirflow) -> 
 def test_what_cannot_run_is_said_plainly(admin: Person, body: dict[str, str], status: int, detail: str) -> None:
     answer = admin.ask("/api/run-again", method="POST", headers=OWN_SCRIPT, json=body)
     assert (answer.status_code, answer.json()) == (status, {"detail": detail})
+
+
+REFUSED = "Remove enabled: false from the mirrors file, or the run would copy nothing."
+
+
+def test_a_disabled_mirror_is_not_run_again(airflow: LocalAirflow, admin: Person) -> None:
+    of_dag = update(DagModel).where(DagModel.dag_id == "mirror_giantswarm")
+    with database_session(airflow) as session:
+        schedule = session.scalar(select(DagModel.timetable_summary).where(DagModel.dag_id == "mirror_giantswarm"))
+        session.execute(of_dag.values(timetable_summary="disabled until 2036-12-24 06:00 UTC"))
+    answer = admin.ask("/api/run-again", method="POST", headers=OWN_SCRIPT, json=RUN_AGAIN)
+    with database_session(airflow) as session:
+        session.execute(of_dag.values(timetable_summary=schedule))
+    detail = f"The mirror giantswarm is disabled until 2036-12-24 06:00 UTC. {REFUSED}"
+    assert (answer.status_code, answer.json()) == (409, {"detail": detail})
+
+
+def test_a_disabled_repository_is_not_run_again(airflow: LocalAirflow, admin: Person) -> None:
+    """It is disabled at each destination. With one that is not, the run has something to do."""
+    rows = (
+        select(AssetStateStoreModel)
+        .join(AssetModel, AssetModel.id == AssetStateStoreModel.asset_id)
+        .where(AssetModel.name.startswith("registry_sync/giantswarm/"), AssetStateStoreModel.key == index_key(0))
+    )
+    with database_session(airflow) as session:
+        before = {row.asset_id: row.value for row in session.scalars(rows)}
+        for row in session.scalars(rows):
+            document = json.loads(row.value)
+            document["routes"]["giantswarm/etcd"] |= {"is_disabled": True, "disabled_until": None}
+            row.value = json.dumps(document)
+    refused = admin.ask("/api/run-again", method="POST", headers=OWN_SCRIPT, json=RUN_AGAIN)
+    first = min(before)
+    with database_session(airflow) as session:
+        session.execute(_of_asset(first).values(value=before[first]))
+    taken = admin.ask("/api/run-again", method="POST", headers=OWN_SCRIPT, json=RUN_AGAIN)
+    with database_session(airflow) as session:
+        for asset, value in before.items():
+            session.execute(_of_asset(asset).values(value=value))
+    detail = f"The repository giantswarm/etcd is disabled. {REFUSED}"
+    assert len(before) == 3
+    assert (refused.status_code, refused.json()) == (409, {"detail": detail})
+    assert taken.status_code == 200
+
+
+def _of_asset(asset: int) -> Update:
+    """A change of the index of a destination."""
+    return update(AssetStateStoreModel).where(
+        AssetStateStoreModel.asset_id == asset, AssetStateStoreModel.key == index_key(0)
+    )
 
 
 @pytest.mark.parametrize(

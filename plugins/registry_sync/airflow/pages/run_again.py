@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from airflow.api.common.trigger_dag import trigger_dag
@@ -17,7 +19,10 @@ from registry_sync.airflow.pages.access import Caller, Reader, read_caller
 from registry_sync.airflow.pages.headers import require_own_script
 from registry_sync.airflow.pages.rendering import Urls
 from registry_sync.airflow.states.stored_states import StoredStates
+from registry_sync.routes.disabled import until_text
+from registry_sync.state.destination import RouteFigures, disabled_at
 from registry_sync.state.names import source_of
+from registry_sync.state.runs import MirrorRuns
 from registry_sync.state.stored_destination import read_destinations
 
 router = APIRouter()
@@ -63,8 +68,10 @@ def run_again(
     """
     caller.require(body.mirror)
     _require_right(caller, body.mirror)
-    _require_repository(StoredStates(session, {body.mirror}), body)
+    states = StoredStates(session, {body.mirror})
+    rows = _require_repository(states, body)
     dag = _require_dag(session, body.mirror)
+    _require_enabled(states.runs().get(body.mirror), rows, body)
     run_id = _trigger(dag, body.repository, caller, session)
     return {"run_id": run_id, "url": Urls(request).airflow("dags", dag, "runs", run_id)}
 
@@ -88,12 +95,32 @@ def _require_right(caller: Reader, mirror: str) -> None:
         raise HTTPException(403, f"You may not trigger the DAG {dag_id(mirror)}.")
 
 
-def _require_repository(states: StoredStates, body: RunAgain) -> None:
-    """Refuse repositories that the mirror's last runs did not have: a run for such a name would fail."""
-    known = {source_of(route) for stored in read_destinations(states) for route in stored.figures}
-    if body.repository not in known:
+def _require_repository(states: StoredStates, body: RunAgain) -> list[RouteFigures]:
+    """The rows of the repository's routes in the state of the mirror's last runs.
+
+    A repository that these runs did not have is refused: a run for such a name would fail.
+    """
+    rows = [
+        row
+        for stored in read_destinations(states)
+        for route, row in stored.figures.items()
+        if source_of(route) == body.repository
+    ]
+    if not rows:
         raise HTTPException(
             404, f"The runs of the mirror {body.mirror!r} have found no repository {body.repository!r}."
+        )
+    return rows
+
+
+def _require_enabled(runs: MirrorRuns | None, rows: Sequence[RouteFigures], body: RunAgain) -> None:
+    """Refuse a run that would copy nothing, because all of the mirror or of the repository is disabled."""
+    now, what, text = datetime.now(UTC), f"mirror {body.mirror}", runs.disabled if runs else ""
+    if not text and all(disabled_at(row, now) for row in rows):
+        what, text = f"repository {body.repository}", until_text(rows[0].disabled_until)
+    if text:
+        raise HTTPException(
+            409, f"The {what} is {text}. Remove enabled: false from the mirrors file, or the run would copy nothing."
         )
 
 
