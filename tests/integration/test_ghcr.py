@@ -105,6 +105,8 @@ def test_without_the_api_tags_are_compared_by_head(
     window = f"{host} reports no push times of these tags to our credentials, so all are compared, whatever the window"
     assert window in report.notes
     assert ("classic personal access token" in caplog.text) == (login is not None)
+    refusals = [note for note in report.notes if note.startswith(f"tags of {host}/{name} are listed without digests")]
+    assert len(refusals) == (login is not None)
 
 
 def test_pruning_deletes_images_whose_tags_are_all_gone(

@@ -415,6 +415,19 @@ def test_a_copy_that_will_expire_is_a_note_of_the_run_that_makes_it(
     assert [each for each in report.notes if "expire" in each] == ([note] if is_listed else [])
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_tags_of_the_source_that_will_expire_are_a_note(
+    quay: QuayApi, registry: RegistryProcess, destination: RegistryProcess, *, dry_run: bool
+) -> None:
+    name = f"acme/ending-{dry_run}".lower()
+    images.push(registry.url, name, "ci-1", IMAGE)
+    quay.push(name, "ci-1", NOON)
+    quay.expire(name, "ci-1", NOON + timedelta(days=14))
+    report = run_route(make_route(quay, destination, name, source_kind="quay"), dry_run=dry_run)
+    note = f"tags expire at {quay.host}/{name} (label quay.expires-after?): ci-1 on 2026-12-07 12:00 UTC"
+    assert [each for each in report.notes if "expire" in each] == [note]
+
+
 def test_repositories_of_other_namespaces_are_left_out(quay: QuayApi) -> None:
     """Such as from a proxy that drops the query. They may be private, or nobody's wish."""
     rows = [{"namespace": namespace, "name": "app", "is_public": True} for namespace in ("acme", "acme2", "other")]

@@ -81,7 +81,7 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
                 *notes,
                 *artifacts.notes,
                 *skipped_artifacts_note(artifacts.results),
-                *_registry_notes(session, copied),
+                *(write_faults(session) if _is_refused(copied) else ()),
                 *filter(None, [session.source.pull_note]),
             ),
             sent_bytes=transfer.mover.sent_bytes,
@@ -90,12 +90,8 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
         return add_verification(session, observation, plan, execution)
 
 
-def _registry_notes(session: Session, copied: Sequence[TagResult]) -> list[str]:
-    """Notes from the destination's own API about a repository that takes no pushes, and about its tags."""
-    is_refused = any(result.error_class in ("denied", "refused") for result in copied)
-    faults = write_faults(session) if is_refused else ()
-    is_changed = any(result.outcome == "copied" for result in copied)
-    return [*faults, *session.destination.notes(session.route.destination_repository, is_changed=is_changed)]
+def _is_refused(copied: Sequence[TagResult]) -> bool:
+    return any(result.error_class in ("denied", "refused") for result in copied)
 
 
 def write_faults(session: Session) -> tuple[str, ...]:

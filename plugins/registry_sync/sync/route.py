@@ -78,5 +78,16 @@ def verify_route(session: Session, scope: RouteScope) -> RouteReport:
 def _summarize(
     session: Session, observation: Observation, plan: Plan, execution: Execution, started: float
 ) -> RouteReport:
+    notes = _registry_notes(session, execution)
+    execution = replace(execution, notes=(*execution.notes, *notes))
     seconds = time.monotonic() - started
     return summarize(session.route, observation, plan, execution, seconds=seconds, traffic=session.traffic)
+
+
+def _registry_notes(session: Session, execution: Execution) -> tuple[str, ...]:
+    """Notes that the registries' own APIs give about both repositories."""
+    route, is_changed = session.route, any(result.outcome == "copied" for result in execution.results)
+    return (
+        *session.source.notes(route.source_repository, is_changed=False),
+        *session.destination.notes(route.destination_repository, is_changed=is_changed),
+    )
