@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -28,13 +29,14 @@ from registry_sync.checks.registries import MAX_REPOSITORIES, check_registries
 from registry_sync.cli.arguments import FAILED, UNANSWERED
 from registry_sync.cli.main import main
 from registry_sync.config.document import MirrorsFile
+from registry_sync.config.registry import Registry
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.routes.load import load_mirrors
 from testkit import images
 from testkit.airflow import LocalAirflow
 from testkit.registry import RegistryProcess
 from testkit.routes import LoopbackConnections
-from testkit.scripted import Reply, ScriptedServer
+from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 from testkit.token_server import TokenServer
 
 
@@ -289,3 +291,53 @@ class TestManyRepositories:
             ("read 99 repositories (mirror team)", "ok", ""),
         ]
         assert [each.text for each in of(found, "mirror team")] == ["5 of 105 repositories; plan reads all"]
+
+
+class TestManyRegistries:
+    """Several registries are checked at the same time."""
+
+    def file(self, folder: Path, hosts: list[str]) -> MirrorsFile:
+        registries = {f"r{number}": {"host": host, "tls": False} for number, host in enumerate(hosts)}
+        mirrors = {
+            f"m{number}": {"source": f"r{number}", "destinations": ["r0"], "prefix": f"m{number}/"}
+            for number in range(1, len(hosts))
+        }
+        rules = {name: {**mirror, "repositories": ["team/app"]} for name, mirror in mirrors.items()}
+        path = folder / "mirrors.yaml"
+        path.write_text(json.dumps({"registries": registries, "mirrors": rules}))
+        return load_mirrors(path)
+
+    def test_one_that_hangs_delays_no_other(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The first registry responds once the last has been read, and the findings are in the order of the file."""
+        monkeypatch.setattr("registry_sync.checks.registries.PROGRESS_SECONDS", 0.2)
+        last_is_read, told = Event(), list[str]()
+
+        def tell(line: str) -> None:
+            told.append(line)
+            if line == "4 of 5 registries are checked; not yet: r0":
+                last_is_read.set()
+
+        def hang(_: ScriptedRequest) -> Reply:
+            assert last_is_read.wait(60)
+            return Reply(status=404)
+
+        lists = Reply(status=200, body=b'{"tags": ["v1"]}')
+        with ScriptedServer(hang) as slow, ScriptedServer(lambda _: lists) as quick:
+            file = self.file(tmp_path, [slow.host, *(4 * [quick.host])])
+            found = list(check_registries(file, LoopbackConnections(), tell))
+        assert told[-1] == "4 of 5 registries are checked; not yet: r0"
+        subjects = list(dict.fromkeys(each.subject for each in found))
+        assert subjects == [f"registry r{number}" for number in range(5)]
+
+    def test_an_unexpected_error_at_one_hides_no_other(self, tmp_path: Path) -> None:
+        class Odd(LoopbackConnections):
+            def client(self, registry: Registry, /) -> Any:
+                if registry.name == "r1":
+                    raise KeyError("odd")
+                return super().client(registry)
+
+        with ScriptedServer(lambda _: Reply(status=200, body=b'{"tags": ["v1"]}')) as quick:
+            found = list(check_registries(self.file(tmp_path, 3 * [quick.host]), Odd()))
+        verdicts = {(each.subject, each.check): each.verdict for each in found}
+        assert verdicts["registry r1", "address"] == "unknown"
+        assert verdicts["registry r2", "list tags of team/app (mirror m2)"] == "ok"

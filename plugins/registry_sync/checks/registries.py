@@ -6,7 +6,9 @@ pushing to it is requested.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from itertools import islice
 
@@ -24,15 +26,49 @@ from registry_sync.registry.kinds import deletion_privilege
 from registry_sync.routes.route import Route, route_of
 from registry_sync.sync.reading.named_tags import unpinned_names
 from registry_sync.sync.session import Connections
+from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
+
+log = logging.getLogger(__name__)
+
+MAX_AT_ONCE = 8
+"""Registries that are checked at the same time."""
 
 MAX_REPOSITORIES = 100
 """Repositories of a mirror that are read at each registry, one request each. ``plan`` reads all."""
 
 
-def check_registries(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
-    """Check each registry: log in, list and read at a source, read at a destination."""
-    for registry in file.registries.values():
-        yield from guarded(f"registry {registry.name}", "address", check_registry(registry, file, connections))
+def check_registries(
+    file: MirrorsFile, connections: Connections, tell: Callable[[str], None] = log.info
+) -> Iterator[Finding]:
+    """Check each registry: log in, list and read at a source, read at a destination.
+
+    Several are checked at once, so that one which does not respond delays no other. The findings come in the order of
+    the file.
+
+    :param tell: takes a line about the progress every few seconds.
+    """
+    with thread_pool(MAX_AT_ONCE) as pool:
+        calls = {
+            registry.name: pool.submit(_check_all_of, registry, file, connections)
+            for registry in file.registries.values()
+        }
+        _wait(calls, tell)
+        for call in calls.values():
+            yield from call.result()
+
+
+def _check_all_of(registry: Registry, file: MirrorsFile, connections: Connections) -> list[Finding]:
+    return list(guarded(f"registry {registry.name}", "address", check_registry(registry, file, connections)))
+
+
+def _wait(calls: Mapping[str, Future[list[Finding]]], tell: Callable[[str], None]) -> None:
+    """Wait for the checks of all registries, and tell which are not ready."""
+    pending = set(calls.values())
+    while pending:
+        pending = wait(pending, timeout=PROGRESS_SECONDS).not_done
+        if pending:
+            names = ", ".join(name for name, call in calls.items() if call in pending)
+            tell(f"{len(calls) - len(pending)} of {len(calls)} registries are checked; not yet: {names}")
 
 
 def check_registry(registry: Registry, file: MirrorsFile, connections: Connections) -> Iterator[Finding]:

@@ -60,7 +60,7 @@ def _check_all(file: MirrorsFile) -> list[Finding]:
         except ModuleNotFoundError as error:
             raise without_airflow(error) from error
         with CommandConnections() as connections:
-            return [*_check_copies(plugins_folder()), *check_everything(file, connections)]
+            return [*_check_copies(plugins_folder()), *check_everything(file, connections, _tell)]
 
 
 def _check_on_workers(file: MirrorsFile, wait_seconds: float) -> list[Finding]:
@@ -72,7 +72,11 @@ def _check_on_workers(file: MirrorsFile, wait_seconds: float) -> list[Finding]:
         except ModuleNotFoundError as error:
             raise without_airflow(error) from error
         here = list(check_airflow(file))
-        return [*here, *check_on_workers(file, wait_seconds=wait_seconds, tell=lambda line: print(line, flush=True))]
+        return [*here, *check_on_workers(file, wait_seconds=wait_seconds, tell=_tell)]
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _check_copies(plugins_folder: Path) -> list[Finding]:

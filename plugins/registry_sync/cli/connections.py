@@ -7,8 +7,10 @@ place of standard output, which is kept for the command's own output.
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext, redirect_stdout
+from threading import Lock
 from typing import TYPE_CHECKING, Self
 
 from registry_sync.config.registry import Registry
@@ -31,6 +33,8 @@ def without_airflow(error: ModuleNotFoundError) -> ConfigurationError:
 class CommandConnections:
     """Opens registries with their Airflow Connections. All routes of a command share one client per registry.
 
+    Threads may share it, where the caller has put standard error in place of standard output.
+
     :raises ConfigurationError: when Airflow is not installed.
     """
 
@@ -42,6 +46,7 @@ class CommandConnections:
                 raise without_airflow(error) from error
             self._connections: Connections = HookConnections(task="command line")
         self._clients: dict[str, tuple[Registry, RegistryClient]] = {}
+        self._locks: defaultdict[str, Lock] = defaultdict(Lock)
         self._opened = ExitStack()
 
     def __enter__(self) -> Self:
@@ -62,7 +67,7 @@ class CommandConnections:
 
     def client(self, registry: Registry, /) -> AbstractContextManager[RegistryClient]:
         """Return the client of a registry. It stays open until the end of the command."""
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), self._locks[registry.name]:
             if registry.name not in self._clients:
                 client = self._opened.enter_context(self._connections.client(registry))
                 self._clients[registry.name] = registry, client

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 from registry_sync.airflow.checks.database import check_database
@@ -17,15 +18,21 @@ from registry_sync.checks.worker import check_worker
 from registry_sync.config.document import MirrorsFile
 from registry_sync.sync.session import Connections
 
+log = logging.getLogger(__name__)
 
-def check_here(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
+
+def check_here(
+    file: MirrorsFile, connections: Connections, tell: Callable[[str], None] = log.info
+) -> Iterator[Finding]:
     """Check the needs of a task on the machine where it runs: registries, skopeo, files, notifiers.
 
     Secrets are masked in the findings, which may quote responses of registries.
+
+    :param tell: takes lines about the progress.
     """
     found = (
         guarded("this machine", "skopeo and files", check_worker(file, connections)),
-        check_registries(file, connections),
+        check_registries(file, connections, tell),
         guarded("notifiers", "configuration", check_notifiers(file)),
     )
     yield from map(masked_finding, chain.from_iterable(found))
@@ -43,7 +50,7 @@ def check_airflow(file: MirrorsFile) -> Iterator[Finding]:
     yield from map(masked_finding, chain.from_iterable(found))
 
 
-def check_everything(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
+def check_everything(file: MirrorsFile, connections: Connections, tell: Callable[[str], None]) -> Iterator[Finding]:
     """Check the needs of a run of Airflow, and of a task on this machine."""
     yield from check_airflow(file)
-    yield from check_here(file, connections)
+    yield from check_here(file, connections, tell)
