@@ -203,7 +203,7 @@ class TestWithoutLink:
             (130, {"cap": 50}, 4),
             (60, {"cap": 20}, 4),
             (1200, {"ignores_n": True, "ignores_last": True}, 2),
-            (1000, {"ignores_n": True, "ignores_last": True}, 5),
+            (1000, {"ignores_n": True, "ignores_last": True}, 3),
             (100, {"ignores_n": True, "ignores_last": True}, 3),
             (101, {"ignores_last": True}, 2),
             (30, {"ignores_n": True, "ignores_last": True}, 2),

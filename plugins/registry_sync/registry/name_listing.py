@@ -135,10 +135,8 @@ class _Listing:
         Such a page shows that the registry ignores ``last``, if all names come again, or that its order is not the one
         of ``last``. Registries that ignore ``n`` too, as docker-registry 2.8 does, list everything.
         """
-        count = len(before)
-        if count == self._size:
-            return True
-        return count in _USUAL_LIMITS and (before != set(names) or self._heeds_n())
+        is_full = len(before) in (self._size, *_USUAL_LIMITS)
+        return is_full and (before != set(names) or self._heeds_n())
 
     def _heeds_n(self) -> bool:
         size = min(_USUAL_LIMITS) - 1
