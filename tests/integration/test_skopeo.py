@@ -717,6 +717,16 @@ def stand_in(directory: Path, program: str) -> Iterator[Skopeo]:
         yield opened
 
 
+@pytest.mark.parametrize(("level", "is_quiet"), [(logging.INFO, True), (logging.DEBUG, False)])
+def test_skopeo_prints_its_progress_only_where_it_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, level: int, is_quiet: bool
+) -> None:
+    caplog.set_level(level, logger="registry_sync.skopeo")
+    with stand_in(tmp_path, "print('arguments', *sys.argv)") as opened:
+        copy(opened, "registry.example", "registry.example")
+    assert [" --quiet " in message for message in caplog.messages] == [is_quiet]
+
+
 def test_waking_threads_are_not_progress(tmp_path: Path) -> None:
     """Seen with a silent registry: the threads of a Go program wake each other by a byte through a pipe."""
     program = "out, in_ = os.pipe()\nwhile True: os.write(in_, b'x'); os.read(out, 1); time.sleep(0.02)"

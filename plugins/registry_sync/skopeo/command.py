@@ -8,13 +8,16 @@ from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.skopeo.runner import SkopeoProgram
 
 
-def copy_argv(program: SkopeoProgram, files: SkopeoFiles, image: ImageCopy, *, timeout_seconds: float) -> list[str]:
+def copy_argv(
+    program: SkopeoProgram, files: SkopeoFiles, image: ImageCopy, *, timeout_seconds: float, is_quiet: bool = False
+) -> list[str]:
     """The command line that copies one digest unchanged.
 
     Without ``--preserve-digests`` a temporary error can make skopeo push other bytes and report success. Without
     ``--format`` skopeo reports every failure of an index with the same text about converting it.
 
     :param timeout_seconds: skopeo ends itself after this time, in case the worker was killed.
+    :param is_quiet: print errors and warnings only.
     """
     policy_files = files.policy_files if image.enforces_policy else None
     return [
@@ -24,6 +27,7 @@ def copy_argv(program: SkopeoProgram, files: SkopeoFiles, image: ImageCopy, *, t
         *("--registries.d", str((policy_files and policy_files.registries_d) or files.empty_registries_d)),
         *("--tmpdir", str(files.temporary)),
         "copy",
+        *(("--quiet",) if is_quiet else ()),
         *(("--all", "--preserve-digests", "--format", image.format) if image.is_index else ("--preserve-digests",)),
         # skopeo verifies signatures, and our own client copies them as tags.
         *(("--remove-signatures",) if policy_files else ()),

@@ -254,6 +254,11 @@ class SkopeoImage:
     def label(self) -> str:
         return f"skopeo of {self.docker.image}"
 
+    @property
+    def needs_output(self) -> bool:
+        """The traffic of a container is read when it prints. Without output, that of a short copy would be 0."""
+        return True
+
     def start(self, argv: Sequence[str], workspace: Workspace) -> SkopeoContainer:
         return SkopeoContainer(self.docker, argv, workspace)
 

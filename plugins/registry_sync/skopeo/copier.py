@@ -196,7 +196,9 @@ class Skopeo:
             program, files = self._prepare()
             limit = self._copy_timeout_seconds + ORPHAN_SECONDS
             workspace = replace(files.workspace, environment={**files.workspace.environment, **self._proxies()})
-            child = program.start(copy_argv(program, files, image, timeout_seconds=limit), workspace)
+            is_quiet = not program.needs_output and not log.isEnabledFor(logging.DEBUG)
+            argv = copy_argv(program, files, image, timeout_seconds=limit, is_quiet=is_quiet)
+            child = program.start(argv, workspace)
             self._running[child] = None
         return child
 

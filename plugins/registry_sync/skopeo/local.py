@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from registry_sync.errors import ConfigurationError, TemporaryError
+from registry_sync.skopeo import lifeline
 from registry_sync.skopeo.config_files import Workspace
 from registry_sync.skopeo.runner import SkopeoVersion, check_version, parse_version
 
@@ -23,19 +24,23 @@ VERSION_SECONDS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkopeoBinary:
-    """A skopeo on this worker. ``launcher`` is a command in front of it that kills it when this process dies."""
+    """A skopeo on this worker."""
 
     path: Path
     version: SkopeoVersion
-    launcher: tuple[str, ...] = ()
 
     @property
     def command(self) -> tuple[str, ...]:
-        return (*self.launcher, str(self.path))
+        return (str(self.path),)
 
     @property
     def label(self) -> str:
         return str(self.path)
+
+    @property
+    def needs_output(self) -> bool:
+        """Where the kernel does not kill an orphan, its next line does: nobody reads the pipe any more."""
+        return not lifeline.IS_SUPPORTED
 
     def start(self, argv: Sequence[str], workspace: Workspace) -> SkopeoProcess:
         return SkopeoProcess(argv, workspace.environment)
@@ -50,8 +55,7 @@ def find_skopeo() -> SkopeoBinary:
     if path is None:
         advice = "install it, on Debian and Ubuntu with apt-get install skopeo"
         raise ConfigurationError(f"skopeo not found on this worker's PATH; {advice}")
-    version = check_version(_read_version(path), path)
-    return SkopeoBinary(path=Path(path), version=version, launcher=_find_launcher(path))
+    return SkopeoBinary(path=Path(path), version=check_version(_read_version(path), path))
 
 
 def _read_version(path: str) -> SkopeoVersion:
@@ -62,25 +66,9 @@ def _read_version(path: str) -> SkopeoVersion:
     return parse_version(output, path)
 
 
-def _find_launcher(path: str) -> tuple[str, ...]:
-    """``setpriv --pdeathsig KILL``: the kernel kills skopeo when the thread that started it ends.
-
-    That thread stays in :meth:`Skopeo.copy`, so it ends early only with the whole task, for example by the OOM killer.
-    No orphan then continues to push. Calling prctl between fork and exec instead is not safe with threads. Without a
-    setpriv that supports this, an orphan ends at its next line of output, or by ``--command-timeout``.
-    """
-    setpriv = shutil.which("setpriv")
-    if setpriv:
-        launcher = (setpriv, "--pdeathsig", "KILL")
-        with suppress(OSError, subprocess.SubprocessError, ConfigurationError):
-            parse_version(_print_version(*launcher, path), path)
-            return launcher
-    return ()
-
-
-def _print_version(*command: str) -> str:
+def _print_version(path: str) -> str:
     done = subprocess.run(
-        [*command, "--version"],
+        [path, "--version"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -111,19 +99,13 @@ _PIPE_BYTES = 1 << 16
 class SkopeoProcess:
     """A skopeo process of this worker. Used by the thread that started it.
 
-    It stays in the task's process group, which Airflow kills as a whole.
+    It stays in the task's process group, which Airflow kills as a whole. When the task alone is killed, for example by
+    the OOM killer, the kernel kills skopeo, so that no orphan continues to push.
     """
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         try:
-            self._process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                bufsize=0,
-            )
+            self._process, self._lifeline = _start(argv, environment)
         except OSError as error:
             raise TemporaryError(f"skopeo could not be started: {error}") from error
         self._pipe = cast("IO[bytes]", self._process.stdout)
@@ -185,6 +167,7 @@ class SkopeoProcess:
             self.end()
         finally:
             self._pipe.close()
+            os.close(self._lifeline)
 
     def _update_counters(self) -> None:
         """Update the traffic and the time of the last progress.
@@ -201,6 +184,31 @@ class SkopeoProcess:
             self._moved_at = time.monotonic()
         self._moved_bytes = sum(counters)
         self.sent_bytes = min(counters)
+
+
+def _start(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a process that dies with this one. Returns it, and the descriptor that keeps it alive.
+
+    :raises OSError: when it cannot be started.
+    """
+    reading_end, writing_end = os.pipe()
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            bufsize=0,
+            pass_fds=(reading_end,),
+        )
+        lifeline.kill_at_close(reading_end, process.pid)
+    except BaseException:
+        os.close(writing_end)
+        raise
+    finally:
+        os.close(reading_end)
+    return process, writing_end
 
 
 def read_io_counters(pid: int) -> tuple[int, int] | None:

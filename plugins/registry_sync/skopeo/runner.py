@@ -92,6 +92,10 @@ class SkopeoProgram(Protocol):
     @property
     def label(self) -> str: ...
 
+    @property
+    def needs_output(self) -> bool:
+        """Its output has a use beside the log, so that it must not be silenced."""
+
     def start(self, argv: Sequence[str], workspace: Workspace) -> RunningSkopeo:
         """Start a command line with the files and the environment of ``workspace`` alone.
 

@@ -23,9 +23,7 @@ from registry_sync.skopeo.local import SkopeoBinary, find_skopeo
 from registry_sync.skopeo.runner import SkopeoVersion
 
 DIGEST = Digest.of(b"image")
-BINARY = SkopeoBinary(
-    path=Path("/usr/bin/skopeo"), version=SkopeoVersion(1, 9, 3), launcher=("setpriv", "--pdeathsig", "KILL")
-)
+BINARY = SkopeoBinary(path=Path("/usr/bin/skopeo"), version=SkopeoVersion(1, 9, 3))
 FILES = SkopeoFiles(
     source=SideFiles(host="docker.io", tls=True, auth_file=Path("/p/source/auth.json"), cert_dir=None),
     destination=SideFiles(
@@ -64,8 +62,8 @@ def a_copy(**fields: Any) -> ImageCopy:
 def test_an_index_is_copied_with_all_images() -> None:
     argv = copy_argv(BINARY, FILES, a_copy(is_index=True, format="v2s2"), timeout_seconds=90)
     assert argv == [
-        *("setpriv", "--pdeathsig", "KILL", "/usr/bin/skopeo"),
-        *("--command-timeout", "90s", "--policy", "/p/policy.json", "--registries.d", "/p/registries.d"),
+        *("/usr/bin/skopeo", "--command-timeout", "90s"),
+        *("--policy", "/p/policy.json", "--registries.d", "/p/registries.d"),
         *("--tmpdir", "/p/tmp"),
         *("copy", "--all", "--preserve-digests", "--format", "v2s2"),
         *("--src-authfile", "/p/source/auth.json"),
@@ -81,10 +79,10 @@ def test_a_policy_is_enforced_and_removes_signatures() -> None:
     files = replace(FILES, policy_files=policy_files)
     image = a_copy(is_index=True)
     argv = copy_argv(BINARY, files, image, timeout_seconds=90)
-    assert argv[6:10] == ["--policy", "/etc/team.json", "--registries.d", "/etc/registries.d"]
-    assert argv[12:18] == ["copy", "--all", "--preserve-digests", "--format", "oci", "--remove-signatures"]
+    assert argv[3:7] == ["--policy", "/etc/team.json", "--registries.d", "/etc/registries.d"]
+    assert argv[9:15] == ["copy", "--all", "--preserve-digests", "--format", "oci", "--remove-signatures"]
     files = replace(FILES, policy_files=PolicyFiles(policy=Path("/etc/team.json")))
-    assert copy_argv(BINARY, files, image, timeout_seconds=90)[8:10] == ["--registries.d", "/p/registries.d"]
+    assert copy_argv(BINARY, files, image, timeout_seconds=90)[5:7] == ["--registries.d", "/p/registries.d"]
 
 
 def test_a_signature_is_copied_without_the_policy() -> None:
@@ -119,6 +117,12 @@ def test_one_image_is_copied_over_plain_http() -> None:
     ]
 
 
+def test_a_copy_may_be_quiet() -> None:
+    argv = copy_argv(BINARY, FILES, a_copy(), timeout_seconds=90, is_quiet=True)
+    assert argv[9:12] == ["copy", "--quiet", "--preserve-digests"]
+    assert argv.count("--quiet") == 1
+
+
 @pytest.mark.parametrize(
     ("output", "version"),
     [
@@ -133,19 +137,6 @@ def test_finds_skopeo(binaries: Path, output: str, version: str) -> None:
     found = find_skopeo()
     assert found.path == binaries / "skopeo"
     assert str(found.version) == version
-    assert found.launcher == ()
-
-
-def test_setpriv_is_used_where_it_supports_pdeathsig(binaries: Path) -> None:
-    write_program(binaries / "skopeo", "echo skopeo version 1.9.3")
-    write_program(binaries / "setpriv", 'test "$1 $2" = "--pdeathsig KILL" && shift 2 && exec "$@"')
-    assert find_skopeo().launcher == (str(binaries / "setpriv"), "--pdeathsig", "KILL")
-
-
-def test_setpriv_is_not_used_where_it_lacks_pdeathsig(binaries: Path) -> None:
-    write_program(binaries / "skopeo", "echo skopeo version 1.9.3")
-    write_program(binaries / "setpriv", "echo 'setpriv: unrecognized option: pdeathsig' >&2; exit 1")
-    assert find_skopeo().launcher == ()
 
 
 @pytest.mark.usefixtures("binaries")
@@ -271,6 +262,7 @@ def test_the_environment_has_listed_variables_only(tmp_path: Path, monkeypatch: 
     files = write_skopeo_files(private, source=Endpoint(host="quay.io"), destination=Endpoint(host="acr.example"))
     assert files.workspace.environment == {
         "PATH": "/usr/bin",
+        "GOMAXPROCS": "1",
         "HOME": f"{private}/home",
         "LANG": "C.UTF-8",
         "XDG_CONFIG_HOME": f"{private}/home/.config",
