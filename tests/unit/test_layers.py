@@ -81,7 +81,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
         "airflow.receiver.database",
         "airflow.receiver.problems",
         "airflow.states.stored_states",
-        "airflow.states.open_states",
+        "airflow.states.open_database",
         "airflow.linked_route",
         "airflow.checks.database",
         "airflow.checks.on_workers",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
 from registry_sync.cli.connections import without_airflow
 from registry_sync.nodes.readiness.known_digests import KnownDigests
@@ -17,14 +18,10 @@ def recall_stored_digests() -> KnownDigests:
     :raises ConfigurationError: when there is no Airflow, or no database of it, here.
     :raises TemporaryError: when the database does not respond.
     """
-    with redirect_stdout(sys.stderr):
-        try:
-            from registry_sync.airflow.states.open_states import open_database
-            from registry_sync.airflow.states.stored_states import read_known_digests
-        except ModuleNotFoundError as error:
-            raise without_airflow(error) from error
-        with open_database() as session:
-            return read_known_digests(session)
+    with redirect_stdout(sys.stderr), _database() as session:
+        from registry_sync.airflow.states.stored_states import read_known_digests
+
+        return read_known_digests(session)
 
 
 def event_notes(mirrors: Collection[str]) -> list[str]:
@@ -33,15 +30,11 @@ def event_notes(mirrors: Collection[str]) -> list[str]:
     :raises ConfigurationError: when there is no Airflow, or no database of it, here.
     :raises TemporaryError: when the database does not respond.
     """
-    with redirect_stdout(sys.stderr):
-        try:
-            from registry_sync.airflow.receiver.problems import event_problems
-            from registry_sync.airflow.receiver.secrets import KEPT
-            from registry_sync.airflow.states.open_states import open_database
-        except ModuleNotFoundError as error:
-            raise without_airflow(error) from error
-        with open_database() as session:
-            return event_problems(session, mirrors, KEPT)
+    with redirect_stdout(sys.stderr), _database() as session:
+        from registry_sync.airflow.receiver.problems import event_problems
+        from registry_sync.airflow.receiver.secrets import KEPT
+
+        return event_problems(session, mirrors, KEPT)
 
 
 @contextmanager
@@ -49,11 +42,21 @@ def open_states() -> Iterator[StateReader]:
     """Open the states of all mirrors.
 
     :raises ConfigurationError: when there is no Airflow, or no database of it, here.
+    :raises TemporaryError: when the database does not respond.
     """
+    with _database() as session:
+        from registry_sync.airflow.states.stored_states import StoredStates
+
+        yield StoredStates(session, None)
+
+
+@contextmanager
+def _database() -> Iterator[Any]:
+    """A session of Airflow's database. Airflow logs to the standard output when it is imported first."""
     with redirect_stdout(sys.stderr):
         try:
-            from registry_sync.airflow.states.open_states import open_all_states
+            from registry_sync.airflow.states.open_database import open_database
         except ModuleNotFoundError as error:
             raise without_airflow(error) from error
-    with open_all_states() as reader:
-        yield reader
+    with open_database() as session:
+        yield session

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from registry_sync.airflow.ids import pushes_dag_id
 from registry_sync.airflow.receiver.database import list_paused
-from registry_sync.airflow.states.open_states import open_database, why_no_database
+from registry_sync.airflow.states.open_database import open_database, why_no_database
 from registry_sync.checks.finding import Finding
 from registry_sync.config.document import MirrorsFile
 from registry_sync.errors import ConfigurationError, TemporaryError

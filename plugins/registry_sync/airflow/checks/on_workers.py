@@ -19,7 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from registry_sync.airflow.ids import CHECK_DAG, FINDINGS_KEY
-from registry_sync.airflow.states.open_states import open_database
+from registry_sync.airflow.states.open_database import open_database
 from registry_sync.checks.finding import Finding
 from registry_sync.checks.places import Place, list_places, task_names
 from registry_sync.config.document import MirrorsFile

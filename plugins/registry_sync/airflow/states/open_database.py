@@ -1,4 +1,4 @@
-"""Open Airflow's metadata database for a command."""
+"""Open Airflow's metadata database for commands and checks."""
 
 from __future__ import annotations
 
@@ -13,21 +13,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from registry_sync.airflow.states.stored_states import StoredStates
 from registry_sync.errors import ConfigurationError, TemporaryError
 
 _ADVICE = "run this where Airflow's scheduler or API server runs, whose database it reads; workers have no access to it"
-
-
-@contextmanager
-def open_all_states() -> Iterator[StoredStates]:
-    """The states of all mirrors, in one session of the database.
-
-    :raises ConfigurationError: when there is no such database here, or it has other tables.
-    :raises TemporaryError: when it does not respond.
-    """
-    with open_database() as session:
-        yield StoredStates(session, None)
 
 
 @contextmanager
