@@ -67,7 +67,7 @@ class Watch:
         """Store values about a destination, as its runs would."""
         self.api.stored |= {(asset_name(mirror, "acr"), key): document for key, document in documents.items()}
 
-    def told(self, mirror: str = "one") -> Any:
+    def remembered(self, mirror: str = "one") -> Any:
         return self.api.stored.get((MESSAGES_ASSET, mirror))
 
 
@@ -159,7 +159,7 @@ def a_mail(subject: str, html: str) -> Mail:
 def test_each_change_is_one_mail(watch: Any) -> None:
     watching = watch()
     watching.store(documents(WELL))
-    assert (watching.run().state, watching.mail.take(), watching.told()) == ("success", [], None)
+    assert (watching.run().state, watching.mail.take(), watching.remembered()) == ("success", [], None)
     watching.store(documents(FAILING, PROBLEM))
     assert watching.run().state == "success"
     assert watching.mail.take() == [
@@ -174,7 +174,7 @@ def test_each_change_is_one_mail(watch: Any) -> None:
 </ul>""",
         )
     ]
-    sent = minute(datetime.fromisoformat(next(iter(watching.told()["told"].values()))["at"]))
+    sent = minute(datetime.fromisoformat(next(iter(watching.remembered()["last"].values()))["at"]))
     watching.run()
     assert watching.mail.take() == []
     watching.store(documents(WELL))

@@ -10,7 +10,7 @@ import pytest
 from registry_sync.config.notify import Notifier
 from registry_sync.state.messages.alerts import Alert
 from registry_sync.state.messages.message import Link, Message, write_message
-from registry_sync.state.messages.notices import Notice, Told, decide
+from registry_sync.state.messages.notices import LastMessage, Notice, decide
 from registry_sync.state.messages.subject import Subject
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -36,16 +36,16 @@ STALE = Alert(
 )
 
 
-def message(*alerts: Alert, told: Told | None = None) -> Message:
-    notice = decide(NOTIFIER, alerts, told or Told(), NOW)
+def message(*alerts: Alert, last: LastMessage | None = None) -> Message:
+    notice = decide(NOTIFIER, alerts, last or LastMessage(), NOW)
     assert isinstance(notice, Notice)
     return write_message(Subject.of_mirror("m"), notice, LINKS)
 
 
-def told(*alerts: Alert, hours: int) -> Told:
-    notice = decide(NOTIFIER, alerts, Told(), NOW - timedelta(hours=hours))
+def last(*alerts: Alert, hours: int) -> LastMessage:
+    notice = decide(NOTIFIER, alerts, LastMessage(), NOW - timedelta(hours=hours))
     assert isinstance(notice, Notice)
-    return notice.told
+    return notice.remembered
 
 
 def test_a_failure_and_a_broken_promise() -> None:
@@ -88,7 +88,7 @@ Mirrors: https://airflow.example/plugin/registry_sync?a=1&b=2""",
 
 
 def test_recovery() -> None:
-    found = message(told=told(FAILED, STALE, hours=4))
+    found = message(last=last(FAILED, STALE, hours=4))
     assert (found.event, found.severity, found.subject) == ("recovered", "info", "Mirror m recovered")
     assert found.text.split("\n\n")[0] == (
         "No problem is left in mirror m. The last message, of 2026-11-29 08:00 UTC, had 2."
@@ -100,7 +100,7 @@ def test_recovery() -> None:
 
 def test_a_new_problem_beside_known_ones_comes_first() -> None:
     new = replace(FAILED, key="acr a/b v2", place="a/b:v2 → acr", since=NOW, tries=1)
-    found = message(FAILED, STALE, new, told=told(FAILED, STALE, hours=4))
+    found = message(FAILED, STALE, new, last=last(FAILED, STALE, hours=4))
     assert found.subject == "Mirror m fails: 2 problems, 1 behind the promise"
     assert found.text.startswith(
         "New in mirror m: 1 problem; 2 others were reported before and last.\n\nFailing: 2\n\na/b:v2 → acr: 403"
@@ -116,13 +116,13 @@ def test_a_new_problem_beside_known_ones_comes_first() -> None:
     ],
 )
 def test_a_repetition_says_so(alert: Alert, subject: str) -> None:
-    found = message(alert, told=told(alert, hours=24))
+    found = message(alert, last=last(alert, hours=24))
     assert found.subject == subject
     assert found.text.startswith("Nothing has changed in mirror m since the last message.\n\n")
 
 
 def test_a_promise_broken_later_than_the_failure() -> None:
-    found = message(FAILED, STALE, told=told(FAILED, hours=4))
+    found = message(FAILED, STALE, last=last(FAILED, hours=4))
     assert (found.event, found.severity) == ("stale", "warning")
     assert found.subject == "Mirror m is stale: 1 route behind the promise, 1 problem"
 
@@ -145,7 +145,7 @@ def test_texts_of_registries_cannot_forge_lines_or_markup() -> None:
 
 
 def test_the_owner_of_a_mirror_is_named() -> None:
-    notice = decide(NOTIFIER, [FAILED], Told(), NOW)
+    notice = decide(NOTIFIER, [FAILED], LastMessage(), NOW)
     assert isinstance(notice, Notice)
     sent = write_message(Subject.of_mirror("m"), notice, LINKS, "team <a>")
     assert (sent.owner, sent.subject) == ("team <a>", "Mirror m fails: 1 problem")

@@ -12,10 +12,10 @@ from registry_sync.config.notify import EVENTS, Event, Notifier
 from registry_sync.state.document import as_document, size_of
 from registry_sync.state.messages.alerts import Alert, AlertKind
 from registry_sync.state.messages.notices import (
-    MAX_TOLD,
+    MAX_REMEMBERED,
+    LastMessage,
     MirrorNotices,
     Notice,
-    Told,
     decide,
     notifier_key,
     read_notices,
@@ -37,18 +37,18 @@ def told_after(steps: Sequence[tuple[float, str]], on: Sequence[Event] = EVENTS)
 
     A message is its event and its alerts, those that are new before the bar.
     """
-    notifier, told, messages = replace(NOTIFIER, on=tuple(on)), Told(), list[str]()
+    notifier, last, messages = replace(NOTIFIER, on=tuple(on)), LastMessage(), list[str]()
     for hours, letters in steps:
-        decision = decide(notifier, [an_alert(letter) for letter in letters], told, START + timedelta(hours=hours))
+        decision = decide(notifier, [an_alert(letter) for letter in letters], last, START + timedelta(hours=hours))
         if isinstance(decision, Notice):
             names = [alert.key for alert in decision.alerts]
             new, old = "".join(names[: decision.new]), "".join(names[decision.new :])
             messages.append(f"{decision.event} {new}|{old}" if names else decision.event)
-            told = decision.told
+            last = decision.remembered
         else:
             messages.append("")
-            told = decision
-        told = read_notices(as_document(MirrorNotices(told={"x": told}))).told["x"]  # as it is stored
+            last = decision
+        last = read_notices(as_document(MirrorNotices(last={"x": last}))).last["x"]  # as it is stored
     return messages
 
 
@@ -58,7 +58,7 @@ def told_after(steps: Sequence[tuple[float, str]], on: Sequence[Event] = EVENTS)
         ([(0, ""), (1, "")], ["", ""]),
         # Fails, fails alike, recovers, stays well
         ([(0, "a"), (1, "a"), (2, ""), (3, "")], ["failed a|", "", "recovered", ""]),
-        # A new problem is told at once, and those known before come after it
+        # A new problem is sent at once, and those known before come after it
         ([(0, "ab"), (1, "abc")], ["failed ab|", "failed c|ab"]),
         # Part of it recovers: nothing; the same fails again: it is new
         ([(0, "ab"), (1, "a"), (2, "ab"), (3, "")], ["failed ab|", "", "failed b|a", "recovered"]),
@@ -95,44 +95,46 @@ def test_a_notifier_gets_only_its_events(on: list[Event], messages: list[str]) -
 
 def test_what_was_not_sent_is_due_again() -> None:
     alerts = [an_alert("a")]
-    assert decide(NOTIFIER, alerts, Told(), START) == decide(NOTIFIER, alerts, Told(), START)
-    first = decide(NOTIFIER, alerts, Told(), START)
+    assert decide(NOTIFIER, alerts, LastMessage(), START) == decide(NOTIFIER, alerts, LastMessage(), START)
+    first = decide(NOTIFIER, alerts, LastMessage(), START)
     assert isinstance(first, Notice)
-    well = decide(NOTIFIER, [], first.told, START + timedelta(hours=1))
-    assert well == Notice(event="recovered", solved=first.told)
+    well = decide(NOTIFIER, [], first.remembered, START + timedelta(hours=1))
+    assert well == Notice(event="recovered", resolved=first.remembered)
 
 
 def test_another_reason_or_age_is_no_change() -> None:
-    first = decide(NOTIFIER, [an_alert("a")], Told(), START)
+    first = decide(NOTIFIER, [an_alert("a")], LastMessage(), START)
     assert isinstance(first, Notice)
     later = replace(an_alert("a"), reason="another", since=START + timedelta(hours=2), tries=3, count=9)
-    assert decide(NOTIFIER, [later], first.told, START + timedelta(hours=1)) == first.told
+    assert decide(NOTIFIER, [later], first.remembered, START + timedelta(hours=1)) == first.remembered
 
 
 def test_alerts_beyond_the_memory_are_told_again_with_the_repetition_only() -> None:
     alerts = [an_alert(f"a{number}") for number in range(15)]
-    first = decide(NOTIFIER, alerts, Told(), START, limit=10)
+    first = decide(NOTIFIER, alerts, LastMessage(), START, limit=10)
     assert isinstance(first, Notice)
-    assert (len(first.told.alerts), first.told.count) == (10, 15)
+    assert (len(first.remembered.alerts), first.remembered.count) == (10, 15)
     for minutes in (15, 30, 45):
-        assert decide(NOTIFIER, alerts, first.told, START + timedelta(minutes=minutes), limit=10) == first.told
-    repeated = decide(NOTIFIER, alerts, first.told, START + timedelta(hours=24), limit=10)
+        assert (
+            decide(NOTIFIER, alerts, first.remembered, START + timedelta(minutes=minutes), limit=10) == first.remembered
+        )
+    repeated = decide(NOTIFIER, alerts, first.remembered, START + timedelta(hours=24), limit=10)
     assert isinstance(repeated, Notice)
-    assert repeated.told.count == 15
+    assert repeated.remembered.count == 15
 
 
 @pytest.mark.parametrize("count", [1, 4, 60])
 def test_memories_of_all_notifiers_fit_into_one_value(count: int) -> None:
-    alerts = [an_alert(f"a{number}") for number in range(MAX_TOLD + 500)]
-    told = {}
+    alerts = [an_alert(f"a{number}") for number in range(MAX_REMEMBERED + 500)]
+    last = {}
     for number in range(count):
-        notice = decide(NOTIFIER, alerts, Told(), START, limit=MAX_TOLD // count)
+        notice = decide(NOTIFIER, alerts, LastMessage(), START, limit=MAX_REMEMBERED // count)
         assert isinstance(notice, Notice)
-        told[notifier_key(replace(NOTIFIER, class_path=f"a.B{number}"))] = notice.told
-    assert size_of(as_document(MirrorNotices(told=told))) <= MAX_VALUE_BYTES
+        last[notifier_key(replace(NOTIFIER, class_path=f"a.B{number}"))] = notice.remembered
+    assert size_of(as_document(MirrorNotices(last=last))) <= MAX_VALUE_BYTES
 
 
-@pytest.mark.parametrize("document", ["x", {"told": {"k": {"at": "yesterday"}}}, {"other": 1, "told": 3}])
+@pytest.mark.parametrize("document", ["x", {"last": {"k": {"at": "yesterday"}}}, {"other": 1, "last": 3}])
 def test_what_cannot_be_read_is_told_again(document: object) -> None:
     assert read_notices(document) == MirrorNotices()
 

@@ -10,7 +10,7 @@ import pytest
 from registry_sync.config.notify import Notifier
 from registry_sync.state.messages.alerts import Alert
 from registry_sync.state.messages.message import write_message
-from registry_sync.state.messages.notices import Notice, Told, decide
+from registry_sync.state.messages.notices import LastMessage, Notice, decide
 from registry_sync.state.messages.pool_alerts import pool_alerts, unchecked_alerts, unchecked_since
 from registry_sync.state.messages.subject import Subject
 from registry_sync.state.readiness import PoolStart, ReadinessState, StartAnswer
@@ -87,14 +87,14 @@ def test_flips_are_told_and_nothing_else() -> None:
     """Ready, not ready, the same, unknown, ready again: three messages."""
     lacking = pool_alerts(STATE, "outside", NOON)
     unknown = pool_alerts(replace(STATE, starts=(replace(LACKS, answer="unknown"),)), "outside", NOON)
-    told, subjects = Told(), []
+    last, subjects = LastMessage(), []
     for alerts in ([], lacking, lacking, unknown, unknown, [], []):
-        decision = decide(Notifier(class_path="a.B"), alerts, told, NOON)
+        decision = decide(Notifier(class_path="a.B"), alerts, last, NOON)
         if isinstance(decision, Notice):
             message = write_message(Subject.of_pool("outside"), decision, [])
             subjects.append((message.about, message.mirror, message.event, message.subject))
-            decision = decision.told
-        told = decision
+            decision = decision.remembered
+        last = decision
     assert subjects == [
         ("nodes outside", "", "failed", "Node pool outside fails: 1 problem"),
         ("nodes outside", "", "failed", "Node pool outside fails: 1 problem"),

@@ -30,7 +30,7 @@ from registry_sync.state.document import as_document
 from registry_sync.state.messages.alerts import Alert, collect_alerts
 from registry_sync.state.messages.known_destination import fetch_destination
 from registry_sync.state.messages.message import Link, Message, write_message
-from registry_sync.state.messages.notices import MAX_TOLD, Notice, Told, decide, notifier_key, read_notices
+from registry_sync.state.messages.notices import MAX_REMEMBERED, LastMessage, Notice, decide, notifier_key, read_notices
 from registry_sync.state.messages.subject import Subject
 from registry_sync.state.names import ASSET_GROUP, MESSAGES_ASSET
 from registry_sync.state.store import StateStore
@@ -145,17 +145,19 @@ class Messenger:
         :param owner: of the mirror, if it has one.
         """
         notices = read_notices(self.store.get(subject.key))
-        told = {notifier_key(notifier): Told() for notifier in notifiers} | dict(notices.told)
+        last = {notifier_key(notifier): LastMessage() for notifier in notifiers} | dict(notices.last)
         masked = [replace(alert, reason=masked_text(alert.reason)) for alert in alerts]
         for notifier in notifiers:
             key = notifier_key(notifier)
-            decision = decide(notifier, masked, told[key], self.now, limit=MAX_TOLD // len(notifiers))
+            decision = decide(notifier, masked, last[key], self.now, limit=MAX_REMEMBERED // len(notifiers))
             if isinstance(decision, Notice):
                 message = write_message(subject, decision, links, owner or "")
-                told[key] = decision.told if self._deliver(notifier, message) else told[key]
+                last[key] = decision.remembered if self._deliver(notifier, message) else last[key]
             else:
-                told[key] = decision
-        after = replace(notices, told={key: told[key] for key in map(notifier_key, notifiers) if told[key] != Told()})
+                last[key] = decision
+        after = replace(
+            notices, last={key: last[key] for key in map(notifier_key, notifiers) if last[key] != LastMessage()}
+        )
         if after != notices:
             self.store.set(subject.key, as_document(after))
 

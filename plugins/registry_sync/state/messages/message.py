@@ -93,9 +93,9 @@ def _subject(name: str, notice: Notice) -> str:
 
 def _opening(name: str, notice: Notice) -> str:
     """The first sentence of the body."""
-    if notice.solved is not None:
-        sent = f", of {minute(notice.solved.at)}," if notice.solved.at else ""
-        return f"No problem is left in {name}. The last message{sent} had {notice.solved.count}."
+    if notice.resolved is not None:
+        sent = f", of {minute(notice.resolved.at)}," if notice.resolved.at else ""
+        return f"No problem is left in {name}. The last message{sent} had {notice.resolved.count}."
     if notice.is_repeated:
         return f"Nothing has changed in {name} since the last message."
     others = _count(notice, "failed") + _count(notice, "stale") - notice.new

@@ -14,7 +14,7 @@ from registry_sync.state.document import StateError, read_document
 from registry_sync.state.messages.alerts import Alert
 from registry_sync.state.times import UtcTime
 
-MAX_TOLD = 4000
+MAX_REMEMBERED = 4000
 """Maximum number of sent alerts that are remembered for a mirror, for all its notifiers, to fit into one stored value.
 
 A notifier whose share is full gets the others with the next repetition.
@@ -22,7 +22,7 @@ A notifier whose share is full gets the others with the next repetition.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class LastMessage:
     """The last message to a notifier.
 
     :ivar alerts: short digests of the keys of the alerts that it knows and that still last.
@@ -39,7 +39,7 @@ class Told:
 class MirrorNotices:
     """The last messages to the notifiers of a mirror, by :func:`notifier_key`, stored as one value."""
 
-    told: dict[str, Told] = field(default_factory=dict)
+    last: dict[str, LastMessage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +49,15 @@ class Notice:
     :ivar event: that the message is about; a failure before a broken promise.
     :ivar alerts: all alerts for the notifier, the new ones first.
     :ivar new: number of tags, routes and runs in new alerts.
-    :ivar solved: the message before, when everything is well again.
-    :ivar told: the memory of the notifier once the message is sent.
+    :ivar resolved: the message before, when everything is well again.
+    :ivar remembered: the last message of the notifier once this one is sent.
     """
 
     event: Event
     alerts: tuple[Alert, ...] = ()
     new: int = 0
-    solved: Told | None = None
-    told: Told = Told()
+    resolved: LastMessage | None = None
+    remembered: LastMessage = LastMessage()
 
     @property
     def is_repeated(self) -> bool:
@@ -79,35 +79,35 @@ def notifier_key(notifier: Notifier) -> str:
 
 
 def decide(
-    notifier: Notifier, alerts: Sequence[Alert], told: Told, now: datetime, *, limit: int = MAX_TOLD
-) -> Notice | Told:
+    notifier: Notifier, alerts: Sequence[Alert], last: LastMessage, now: datetime, *, limit: int = MAX_REMEMBERED
+) -> Notice | LastMessage:
     """The message that is due to a notifier, else its memory.
 
     :param alerts: all alerts of the mirror.
-    :param told: the last message to the notifier.
+    :param last: the last message to the notifier.
     :param limit: number of alerts that are remembered for this notifier.
     """
     relevant = [alert for alert in alerts if alert.kind in notifier.on]
     if not relevant:
-        return _all_well(notifier, told)
-    known = set(told.alerts)
+        return _all_well(notifier, last)
+    known = set(last.alerts)
     new = [alert for alert in relevant if _short(alert.key) not in known]
-    is_due = told.at is None or now - told.at >= notifier.repeat.length
+    is_due = last.at is None or now - last.at >= notifier.repeat.length
     old = [alert for alert in relevant if _short(alert.key) in known]
     if not is_due and (not new or len(old) >= limit):
-        return Told(alerts=_keys(relevant, limit), count=told.count, at=told.at)
+        return LastMessage(alerts=_keys(relevant, limit), count=last.count, at=last.at)
     return Notice(
         event=_worst(new or relevant),
         alerts=(*new, *old),
         new=sum(alert.count for alert in new),
-        told=Told(alerts=_keys(relevant, limit), count=sum(alert.count for alert in relevant), at=now),
+        remembered=LastMessage(alerts=_keys(relevant, limit), count=sum(alert.count for alert in relevant), at=now),
     )
 
 
-def _all_well(notifier: Notifier, told: Told) -> Notice | Told:
-    if told.at is None or "recovered" not in notifier.on:
-        return Told()
-    return Notice(event="recovered", solved=told)
+def _all_well(notifier: Notifier, last: LastMessage) -> Notice | LastMessage:
+    if last.at is None or "recovered" not in notifier.on:
+        return LastMessage()
+    return Notice(event="recovered", resolved=last)
 
 
 def _worst(alerts: Iterable[Alert]) -> Event:
