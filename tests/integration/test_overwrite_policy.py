@@ -291,6 +291,26 @@ class TestLockedByRefusal:
         assert in_order(wire, "PUT").count("v1") == 1
         assert images.resolve(destination.url, name, "v1") == old.digest
 
+    @pytest.mark.usefixtures("recorded_pauses")
+    @pytest.mark.parametrize(("status", "code"), [(412, ""), (400, "TAG_INVALID"), (403, "TAG_IMMUTABLE")])
+    def test_is_no_failure_of_a_tag_whose_first_push_had_no_response(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        wire: Interceptor,
+        name: str,
+        status: int,
+        code: str,
+    ) -> None:
+        """The registry stored it, so the attempt after that is refused."""
+        path, body = "/manifests/v1$", json.dumps({"errors": [{"code": code}]}).encode()
+        images.push(source.url, name, "v1", content := images.multi_arch(name))
+        wire.after("PUT", path, lambda _: wire.answer("PUT", path, status, body), times=1)
+        wire.lose("PUT", path, times=1)
+        assert counted(run_route(make_route(source, wire, name))) == {"copied": 1}
+        assert in_order(wire, "PUT").count("v1") == 2
+        assert images.resolve(destination.url, name, "v1") == content.digest
+
     def test_never_happens_where_the_tag_is_kept(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:

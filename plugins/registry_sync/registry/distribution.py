@@ -20,10 +20,12 @@ from registry_sync.errors import (
     ConfigurationError,
     DamagedContent,
     DeniedError,
+    LockedTag,
     LoginRejected,
     NotAManifest,
     NotFound,
     RefusedError,
+    RegistrySyncError,
     TemporaryError,
 )
 from registry_sync.oci.manifest import (
@@ -261,15 +263,27 @@ class DistributionClient:
         return replace(parse_manifest(response.content, media_type), digest=target)
 
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
-        """Publish the exact bytes of a manifest under a tag or its digest."""
+        """Publish the exact bytes of a manifest under a tag or its digest.
+
+        An immutable tag that has the manifest is published: an earlier attempt was, and its response was lost.
+        """
         path = f"/v2/{repository.name}/manifests/{target}"
         scope, headers = _pull_and_push(repository), {"Content-Type": manifest.media_type}
         try:
             self._transport.call("PUT", path, scope=scope, headers=headers, body=manifest.content)
+        except LockedTag:
+            if not self._has(repository, target, manifest):
+                raise
         except NotFound as error:
             raise RefusedError(
                 f"{repository} cannot be pushed to; create it at the registry first ({error})"
             ) from error
+
+    def _has(self, repository: Repository, target: str | Digest, manifest: Manifest) -> bool:
+        try:
+            return self.head_manifest(repository, target) == manifest.digest
+        except RegistrySyncError:
+            return False
 
     def head_blob(self, repository: Repository, digest: Digest) -> int | None:
         """Size of a blob in bytes, ``None`` where the registry omits it.
