@@ -10,6 +10,7 @@ import gc
 import json
 import re
 import signal
+import time
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,12 +42,13 @@ class FakeApi:
     ``messages`` are the states that tasks reported, ``rendered`` their rendered fields and labels. With ``resume`` a
     task goes on after that wait; with ``is_ended`` it learns at its next heartbeat that it has to end. ``others`` are
     XComs of other runs, by DAG, run, task and key. ``stored`` are the values of the asset state store, by asset and
-    key; with ``is_store_broken`` it refuses every value. The store of the task itself is that of :data:`THIS_TASK`.
-    ``store_writes`` are the keys that were written and deleted, ``pulled`` the keys of the XComs that were read, each
-    with its bytes. ``paused`` are the DAGs that Airflow knows, ``runs`` numbers of runs by DAG and state. With another
-    ``connection_status`` than 200 every Connection is answered so. ``triggering`` are the asset events that started
-    the run, each from :func:`asset_event`; ``asset_events`` those of an asset, by its name. ``skipped`` are the tasks
-    that a task skipped.
+    key; with ``is_store_broken`` it refuses every value, and it takes ``store_seconds`` for each. The store of the task
+    itself is that of :data:`THIS_TASK`. ``store_writes`` are the keys that were written and deleted, ``pulled`` the
+    keys of the XComs that were read, each with its bytes. ``paused`` are the DAGs that Airflow knows, ``runs`` numbers
+    of runs by DAG and state. With another ``connection_status`` than 200 every Connection is answered so.
+    ``triggering`` are the asset events that started the run, each from :func:`asset_event`; ``asset_events`` those of
+    an asset, by its name. ``skipped`` are the tasks
+    that a task skipped. ``requests`` are all of them, without the ids of task and run.
     """
 
     dag_id: str
@@ -65,6 +67,7 @@ class FakeApi:
     others: dict[tuple[str, str, str, str], list[Any]] = field(default_factory=dict)
     stored: dict[tuple[str, str], Any] = field(default_factory=dict)
     is_store_broken: bool = False
+    store_seconds: float = 0
     connection_status: int = 200
     paused: Mapping[str, bool] = field(default_factory=dict)
     runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -73,12 +76,14 @@ class FakeApi:
     triggering: Sequence[Mapping[str, Any]] = ()
     asset_events: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     def client(self) -> Client:
         return Client(base_url="http://in-memory", token="", transport=httpx.MockTransport(self._answer))
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content) if request.content else None
+        self.requests.append(_shown(request))
         match request.method, request.url.path.strip("/").split("/"):
             case method, ["task-instances", *rest]:
                 return self._answer_task(method, rest, request, body)
@@ -172,6 +177,7 @@ class FakeApi:
         return httpx.Response(200, json={**empty, "conn_id": name, "conn_type": "docker", **self.connections[name]})
 
     def _store(self, method: str, asset: str, key: str, body: Any) -> httpx.Response:
+        time.sleep(self.store_seconds)
         if method != "GET":
             self.store_writes.append((method, key))
         match method:
@@ -205,6 +211,17 @@ class FakeApi:
             case "GET", []:
                 return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no such XCom"}})
         raise AssertionError(f"the fake of Airflow's API does not know {method} {request.url}")
+
+
+def _shown(request: httpx.Request) -> str:
+    """A request without ids, and with the key of a stored value."""
+    kind, *path = request.url.path.strip("/").split("/")
+    shown = {
+        "task-instances": path[-1:],
+        "xcoms": [kind, *path[2:]],
+        "store": [kind, request.url.params.get("key", "")],
+    }
+    return f"{request.method} {'/'.join(shown.get(kind, [kind, *path]))}"
 
 
 def asset_event(name: str, uri: str, extra: Any, at: datetime, *, task: str | None = None) -> dict[str, Any]:

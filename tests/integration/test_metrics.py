@@ -76,7 +76,7 @@ class Reporter:
         api.stored = {(asset_name("team", "backup"), key): value for key, value in _stored(datetime.now(UTC)).items()}
         api.xcoms[ROUTES, -1, "return_value"] = [0]
         work = RouteTask(route=route, scope=RouteScope(), name="team/app")
-        api.xcoms[ROUTES, -1, "routes_0"] = [work.to_json()]
+        api.xcoms[ROUTES, -1, "routes_0"] = [json.dumps(work.to_json())]
         api.xcoms[COPY, 0, "report"] = RouteReport.of_route(route, **DONE).to_json()
         return self._run(api, settings, "success")
 

@@ -78,16 +78,13 @@ class Run:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The routes of the run, as JSON: at most one page of them."""
-        rows = self.api.xcoms[PLAN, -1, "routes_0"]
-        assert isinstance(rows, list)
+        rows = [json.loads(text) for text in self.api.xcoms[PLAN, -1, "routes_0"]]
         assert self.api.xcoms[PLAN, -1, "return_value"] == list(range(len(rows)))
         return rows
 
     def pushed(self, map_index: int = 0) -> dict[str, Any]:
         """Report that a mapped task pushed."""
-        report = self.api.xcoms[COPY, map_index, "report"]
-        assert isinstance(report, dict)
-        return report
+        return {field: value for field, value in self.api.xcoms[COPY, map_index, "report"].items() if field != "row"}
 
 
 NewRun = Callable[..., Run]
@@ -442,7 +439,8 @@ class TestMirrorRepository:
         result = run.copy()
         assert result.state == "success"
         assert result.ti.rendered_map_index == f"{name} → backup"
-        assert f"{name} → backup" in run.api.rendered
+        assert run.api.messages[-1]["rendered_map_index"] == f"{name} → backup"
+        assert run.api.rendered == []
         report = run.pushed()
         assert report["counts"] == counts(copied=1)
         assert [tag["tag"] for tag in report["tags"]] == ["v1"]
@@ -452,7 +450,6 @@ class TestMirrorRepository:
             (PLAN, -1, "return_value"),
             (PLAN, -1, "routes_0"),
             (COPY, 0, "report"),
-            (COPY, 0, "state"),
         }
         assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64"}
 
@@ -465,7 +462,7 @@ class TestMirrorRepository:
         failed_at_once(run.copy(map_index=777), ConfigurationError)
         assert run.pushed(777)["source"] == f"{source.host}/team/app0777"
         assert run.api.rendered == ["team/app0777 → backup"]
-        assert [key for key, _ in run.api.pulled] == ["return_value", "routes_38"]
+        assert [key for key, _ in run.api.pulled] == ["routes_38"]
         assert sum(size for _, size in run.api.pulled) < 22_000  # the list of all routes has 760,000 bytes
 
     def test_a_page_that_was_deleted_fails_its_routes(
@@ -826,6 +823,28 @@ class TestOnAWorker:
         for each in (READER, WRITER):
             for secret in (each.secret, each.basic()):
                 assert [text for text in told if secret in text] == []
+
+    @pytest.mark.parametrize(("seconds", "shown"), [(0.0, 1), (60.0, 0)])
+    def test_a_task_that_takes_its_time_shows_its_label_before_it_ends(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        new_run: NewRun,
+        name: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        seconds: float,
+        shown: int,
+    ) -> None:
+        monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "mirrors.yaml"))
+        monkeypatch.setattr("registry_sync.airflow.runs.label.SHOWN_AFTER_SECONDS", seconds)
+        images.push(source.url, name, "v1", images.image([], labels={"tag": name}))
+        run = new_run(source, destination, name)
+        assert run.plan().state == "success"
+        log = supervise(COPY, run.api, tmp_path / "copy.log", map_index=0)
+        assert run.api.rendered == shown * [f"{name} → backup"], log
+        last = run.api.messages[-1]
+        assert (last["state"], last["rendered_map_index"]) == ("success", f"{name} → backup")
 
     def test_it_works_by_the_rules_that_were_planned(
         self,

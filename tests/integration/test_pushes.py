@@ -104,7 +104,7 @@ class World:
     @property
     def looked_at(self) -> dict[str, list[str]]:
         """The repositories of the run, each with the tags that it looks at."""
-        rows = self.api.xcoms.get((PLAN, -1, "routes_0"), [])
+        rows = map(json.loads, self.api.xcoms.get((PLAN, -1, "routes_0"), []))
         return {row["route"]["source_repository"]: row["scope"]["tags"] for row in rows}
 
 

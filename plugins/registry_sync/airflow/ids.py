@@ -111,10 +111,7 @@ REPORT_TASK = "report"
 """The last task of a mirror's DAG, and of the readiness DAG."""
 
 REPORT_KEY = "report"
-"""The XCom key of a route's report. It is pushed whether the task then succeeds or fails."""
-
-STATE_KEY = "state"
-"""The XCom key of a route's row for the state of its destination. Dry runs push none."""
+"""The XCom key of a route's report and row. It is pushed whether the task then succeeds or fails."""
 
 DISABLED_KEY = "disabled_routes"
 ALL_ROUTES = "*"

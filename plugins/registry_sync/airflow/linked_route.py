@@ -12,7 +12,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from registry_sync.airflow.ids import routes_task_of
-from registry_sync.airflow.runs.route_pages import PAGE_LENGTH, page_key
+from registry_sync.airflow.runs.route_pages import PAGE_LENGTH, page_key, parse_task
 from registry_sync.routes.route import Route
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ def read_route(key: TaskKey) -> Route | None:
     )
     try:
         with create_session() as session:
-            task: Any = session.scalar(query)
-        return Route.from_json(task["route"])
+            text: Any = session.scalar(query)
+        return parse_task(text).route
     except Exception as error:
         log.info("no links for %s: %s", key, error)
         return None

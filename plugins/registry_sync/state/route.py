@@ -109,6 +109,7 @@ class RouteState:
     :ivar arrivals: the last ten, newest first.
     :ivar problems: at most 20, the oldest first; ``problem_count`` is the number of all.
     :ivar fresh_within: the promise in seconds; ``None`` without one.
+    :ivar view: the fingerprint of the last look, if it found all tags in sync; else empty.
     """
 
     route: str
@@ -134,6 +135,7 @@ class RouteState:
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
     fresh_within: Seconds | None = None
+    view: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

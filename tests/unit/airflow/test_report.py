@@ -44,7 +44,7 @@ def test_task_ids_name_the_destination() -> None:
 
 def test_reports_come_in_the_order_of_the_plan() -> None:
     one, two = a_report("a/one"), a_report("a/two")
-    pushed = [two.to_json(), one.to_json()]
+    pushed = [two, one]
     routes = [a_route("a/one"), a_route("a/two")]
     assert match_reports(routes, pushed, ["success", "success"]) == ([one, two], [])
 
@@ -52,7 +52,7 @@ def test_reports_come_in_the_order_of_the_plan() -> None:
 def test_a_failed_route_with_a_report_is_not_missing() -> None:
     failed = a_report("a/one", FAILED)
     broken = RouteReport.of_error(a_route("a/two"), DeniedError("wrong password"), dry_run=False)
-    pushed = [failed.to_json(), broken.to_json()]
+    pushed = [failed, broken]
     routes = [a_route("a/one"), a_route("a/two")]
     assert match_reports(routes, pushed, ["failed", "failed"]) == ([failed, broken], [])
 
@@ -68,7 +68,7 @@ def test_a_route_whose_task_was_never_created_is_missing() -> None:
 
 def test_a_task_killed_after_a_good_report_is_missing() -> None:
     report = a_report("a/one")
-    found = match_reports([a_route("a/one")], [report.to_json()], ["failed"])
+    found = match_reports([a_route("a/one")], [report], ["failed"])
     assert found == ([report], ["a/one → acr (failed)"])
 
 
@@ -78,7 +78,7 @@ def test_a_successful_task_without_a_report_is_not_missing(state: str) -> None:
 
 
 def test_reports_of_unplanned_routes_are_ignored() -> None:
-    stray: list[Any] = [a_report("a/old").to_json(), None]
+    stray = [a_report("a/old")]
     assert match_reports([a_route("a/one")], stray, ["failed"]) == ([], ["a/one → acr (failed)"])
 
 

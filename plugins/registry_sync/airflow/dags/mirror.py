@@ -19,6 +19,7 @@ from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.pushes.assets import subscribed_asset
 from registry_sync.airflow.pushes.chain import downstream_mirrors
 from registry_sync.airflow.runs.retries import MirrorRetryPolicy
+from registry_sync.airflow.runs.route_numbers import RouteNumbers
 from registry_sync.airflow.states.destination_state import DestinationOfMirror
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
@@ -27,9 +28,6 @@ from registry_sync.config.team_keys import OWN_TAG, access_for_airflow
 from registry_sync.routes.disabled import until_text
 
 DEFAULT_START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
-
-LABEL = "{{ task.pull_work(ti).route.label[:250] }}"
-"""Airflow's label of a mapped task. Its column holds 250 characters; a longer one fails the task on PostgreSQL."""
 
 
 def build_dag(mirror: Mirror, file: MirrorsFile, *, with_parameters: bool = True) -> DAG:
@@ -146,9 +144,8 @@ def _copy_to(
     copied = MirrorRouteOperator.partial(
         task_id=copy_task(destination.name),
         pool=destination.pool,
-        map_index_template=LABEL,
         routes_task=listed.task_id,
         **queue,
-    ).expand(number=listed.output)
+    ).expand(number=RouteNumbers(listed))
     listed >> copied
     return listed, copied

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, BaseOperator, TriggerRule
 
 from registry_sync.airflow.pushes.assets import pushes_alias
-from registry_sync.airflow.runs.context import read_rows
+from registry_sync.airflow.runs.route_results import pull_results
 from registry_sync.airflow.states.assets import destination_alias, destination_asset
 from registry_sync.config.registry import Registry
 from registry_sync.state.changes import NO_CHANGES, ChangeEvent, Changes
@@ -71,7 +71,10 @@ class ChangesOperator(BaseOperator):
         from registry_sync.airflow.pushes.chain import emit_pushes
         from registry_sync.airflow.pushes.lost import count_lost
 
-        rows = {destination.name: read_rows(context, destination.name) for destination in self.destinations}
+        rows = {
+            destination.name: [result.row for result in pull_results(context["ti"], destination.name) if result.row]
+            for destination in self.destinations
+        }
         for destination in self.destinations:
             changes = NO_CHANGES
             for row in rows[destination.name]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from registry_sync.airflow.operators.route_operator import RouteOperator
+from registry_sync.airflow.runs.label import MAX_LENGTH, labelled
 from registry_sync.airflow.runs.route_pages import pull_route
 from registry_sync.airflow.states.route_state import Try, record_try
 from registry_sync.routes.route import Route
@@ -13,7 +14,8 @@ from registry_sync.sync.scope import RouteTask
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from airflow.sdk.types import RuntimeTaskInstanceProtocol
+
+    from registry_sync.state.run_row import RunRow
 
 
 class MirrorRouteOperator(RouteOperator):
@@ -40,18 +42,17 @@ class MirrorRouteOperator(RouteOperator):
         """Sync the route.
 
         :param deferrals: number of deferrals of this try so far.
+        :raises ConfigurationError: when Airflow no longer has the route.
         """
-        work = self.pull_work(context["ti"])
-        self.sync(context, work.route, work.scope, deferrals)
+        work = self._work = pull_route(context["ti"], self.routes_task, self.number)
+        with labelled(context, self.label):
+            self.sync(context, work.route, work.scope, deferrals)
 
-    def pull_work(self, ti: RuntimeTaskInstanceProtocol) -> RouteTask:
-        """The route and the scope of the run. The label of the instance reads it too, before the task executes.
+    @property
+    def label(self) -> str:
+        """The route in few words, once it was pulled."""
+        return self._work.route.label[:MAX_LENGTH] if self._work else ""
 
-        :raises ConfigurationError: when Airflow no longer has it.
-        """
-        self._work = self._work or pull_route(ti, self.routes_task, self.number)
-        return self._work
-
-    def record(self, context: Context, route: Route, done: Try) -> None:
-        """Merge the results of a try into the state of the route."""
-        record_try(context, route, self.pull_work(context["ti"]).name, done)
+    def record(self, context: Context, route: Route, done: Try) -> RunRow | None:
+        """Merge the results of a try into the state of the route, and return its row for the run's last tasks."""
+        return record_try(context, route, self._work.name, done) if self._work else None

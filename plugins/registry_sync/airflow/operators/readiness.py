@@ -15,9 +15,7 @@ from registry_sync.airflow.ids import (
     CHECK_TASK,
     LIST_IMAGES_TASK,
     NOTES_KEY,
-    REPORT_KEY,
     RESULTS_KEY,
-    copy_task,
 )
 from registry_sync.airflow.masking import masked_readiness, masked_text
 from registry_sync.airflow.messages.notifications import MESSAGES, SEND_SECONDS
@@ -25,6 +23,7 @@ from registry_sync.airflow.runs.context import read_parameters
 from registry_sync.airflow.runs.damaged_images import read_damaged
 from registry_sync.airflow.runs.map_length import check_map_length
 from registry_sync.airflow.runs.recent_runs import list_recent_runs
+from registry_sync.airflow.runs.route_results import pull_results
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.node_pools import NodePool
@@ -141,8 +140,8 @@ def read_mirrored_digests(ti: Any, mirrors: Mapping[str, Mirror], known: KnownDi
 
 def _pull_reports(ti: Any, dag: str, destinations: Sequence[str], run_id: str) -> Iterator[RouteReport]:
     for destination in destinations:
-        pulled = ti.xcom_pull(dag_id=dag, run_id=run_id, task_ids=[copy_task(destination)], key=REPORT_KEY)
-        yield from map(RouteReport.from_json, filter(None, pulled or []))
+        for result in pull_results(ti, destination, dag_id=dag, run_id=run_id):
+            yield result.report
 
 
 class CheckEndpointOperator(BaseOperator):

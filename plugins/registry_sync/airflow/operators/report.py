@@ -116,6 +116,7 @@ class ReportOperator(BaseOperator):
                 listing_state=outcome.listing_state,
                 was_listed=outcome.routes is not None,
                 worked_on=outcome.names,
+                rows=outcome.rows,
                 unrouted=outcome.unrouted,
                 is_failed=outcome.is_failed,
                 summary=summary,

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from registry_sync.airflow.hooks.connections import HookConnections
-from registry_sync.airflow.ids import REPORT_KEY
-from registry_sync.airflow.masking import masked
 from registry_sync.airflow.runs.context import task_label
 from registry_sync.airflow.runs.deferral import defer_or_raise
 from registry_sync.airflow.runs.retries import error_of_report
+from registry_sync.airflow.runs.route_results import RouteResult, push_result
 from registry_sync.airflow.states.route_state import Try
 from registry_sync.errors import RegistrySyncError
 from registry_sync.registry.traffic import NO_TRAFFIC
@@ -22,6 +21,7 @@ from registry_sync.sync.scope import RouteScope
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from registry_sync.state.run_row import RunRow
     from registry_sync.sync.route import SyncedRoute
     from registry_sync.sync.session import Session
 
@@ -37,7 +37,7 @@ class RouteOperator(BaseOperator):
         self._traffic = NO_TRAFFIC
 
     def sync(self, context: Context, route: Route, scope: RouteScope, deferrals: int) -> SyncedRoute:
-        """Sync the route, push its report, record the results, and only then fail, retry or defer.
+        """Sync the route, record the results, push the report, and only then fail, retry or defer.
 
         :param deferrals: number of deferrals of this try so far.
         """
@@ -58,13 +58,20 @@ class RouteOperator(BaseOperator):
         return ended
 
     def _leave(self, context: Context, route: Route, done: Try, report: RouteReport) -> None:
-        """Push the report, and record the results. A dry run records nothing."""
-        context["ti"].xcom_push(REPORT_KEY, masked(report).to_json())
-        if not report.dry_run:
-            self.record(context, route, done)
+        """Record the results, and push the report. A dry run records nothing.
 
-    def record(self, context: Context, route: Route, done: Try) -> None:
-        """Store the results of a try. Without a mirrors file there is no place for them."""
+        The report is pushed also when the time limit of the task ends the recording.
+        """
+        row = None
+        try:
+            if not report.dry_run:
+                row = self.record(context, route, done)
+        finally:
+            push_result(context["ti"], RouteResult(report=report, row=row))
+
+    def record(self, context: Context, route: Route, done: Try) -> RunRow | None:  # noqa: ARG002 - of the mapped task
+        """Store the results of a try, and return their row. Without a mirrors file there is no place for them."""
+        return None
 
     def on_kill(self) -> None:
         """End every running copy."""

@@ -11,17 +11,13 @@ from registry_sync.airflow.ids import (
     FOUND_KEY,
     NOTES_KEY,
     REPORT_TASK,
-    STATE_KEY,
     UNMODIFIED_KEY,
-    copy_task,
     deletion_plans_key,
     last_look_key,
     routes_task,
     watermark_key,
 )
 from registry_sync.errors import ConfigurationError
-from registry_sync.state.document import read_document
-from registry_sync.state.run_row import RunRow
 from registry_sync.sync.run_state import DeletionPlans, LastLook, PlannedDeletions, Watermark
 from registry_sync.sync.window import RunInterval, WindowRequest
 from registry_sync.tags.accepted import AcceptedTag, parse_accepted
@@ -145,12 +141,6 @@ def read_failed(context: Context, destination: str) -> Sequence[Mapping[str, Any
         context["ti"].xcom_pull(task_ids=routes_task(destination), key=FAILED_KEY) or []
     )
     return failed
-
-
-def read_rows(context: Context, destination: str) -> Sequence[RunRow]:
-    """The rows of the routes to a destination that this run worked on, for the state. Dry runs have none."""
-    pushed = context["ti"].xcom_pull(task_ids=[copy_task(destination)], key=STATE_KEY) or []
-    return [read_document(RunRow, row) for row in pushed if row]
 
 
 def read_notes(context: Context, destination: str) -> Sequence[str]:

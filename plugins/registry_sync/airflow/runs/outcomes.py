@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from registry_sync.airflow.ids import REPORT_KEY, copy_task, routes_task
+from registry_sync.airflow.ids import copy_task, routes_task
 from registry_sync.airflow.runs.context import read_failed, read_notes
 from registry_sync.airflow.runs.route_pages import pull_routes
+from registry_sync.airflow.runs.route_results import pull_results
 from registry_sync.routes.route import Route, route_key
+from registry_sync.state.run_row import RunRow
 from registry_sync.sync.report import RouteReport
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ class DestinationOutcome:
     :ivar notes: remarks about the list of routes.
     :ivar listing_state: state of the task that lists the routes.
     :ivar names: names of the routes in the state, by map index.
+    :ivar rows: what the tasks hand on to the state of the destination; none in a dry run.
     :ivar unrouted: the reports of repositories that got no route.
     """
 
@@ -40,6 +43,7 @@ class DestinationOutcome:
     notes: tuple[str, ...] = ()
     listing_state: str | None = None
     names: tuple[str, ...] = ()
+    rows: tuple[RunRow, ...] = ()
     unrouted: tuple[RouteReport, ...] = ()
 
     @property
@@ -61,8 +65,8 @@ def _read_outcome(context: Context, destination: str, listing_state: str | None)
     tasks = pull_routes(ti, routes_task(destination))
     routes = tuple(task.route for task in tasks)
     states = _mapped_states(context, copy_task(destination), len(routes))
-    pushed = ti.xcom_pull(task_ids=[copy_task(destination)], key=REPORT_KEY) or []
-    reports, missing = match_reports(routes, pushed, states)
+    results = pull_results(ti, destination)
+    reports, missing = match_reports(routes, [result.report for result in results], states)
     unrouted = [RouteReport.from_json(report) for report in read_failed(context, destination)]
     return DestinationOutcome(
         destination=destination,
@@ -73,6 +77,7 @@ def _read_outcome(context: Context, destination: str, listing_state: str | None)
         notes=tuple(read_notes(context, destination)),
         listing_state=listing_state,
         names=tuple(task.name for task in tasks),
+        rows=tuple(result.row for result in results if result.row),
         unrouted=tuple(unrouted),
     )
 
@@ -95,15 +100,15 @@ def _task_states(context: Context, task_ids: list[str]) -> Mapping[str, str]:
 
 
 def match_reports(
-    routes: Sequence[Route], pushed: Sequence[Mapping[str, Any]], states: Sequence[str | None]
+    routes: Sequence[Route], pushed: Sequence[RouteReport], states: Sequence[str | None]
 ) -> tuple[list[RouteReport], list[str]]:
     """Return the reports of the routes, and the routes whose task failed without one (killed, for example).
 
     :param routes: the routes of the mapped task, by map index.
-    :param pushed: reports as JSON, in any order.
+    :param pushed: reports, in any order.
     :param states: states of the mapped tasks, by map index.
     """
-    by_key = {report.route_key: report for report in map(RouteReport.from_json, filter(None, pushed))}
+    by_key = {report.route_key: report for report in pushed}
     reports = [by_key.get(route_key(route)) for route in routes]
     missing = [
         f"{route.label} ({state})"

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from registry_sync.airflow.ids import ALL_ROUTES, DISABLED_KEY, LISTED_KEY, LISTING_ERROR_KEY, is_of_pushes, routes_task
-from registry_sync.airflow.runs.context import read_parameters, read_rows, read_run_interval
+from registry_sync.airflow.runs.context import read_parameters, read_run_interval
 from registry_sync.airflow.states.state_store import losing, open_store, parse_state, read_record, read_state
 from registry_sync.config.registry import Registry
 from registry_sync.errors import TemporaryError
@@ -18,6 +18,7 @@ from registry_sync.state.document import as_document
 from registry_sync.state.names import DESTINATION_KEY, index_key, source_of, tags_key
 from registry_sync.state.recording.record import Look, record_failure
 from registry_sync.state.recording.record_run import DestinationRecord, ListedRoutes, RunOfDestination, record_run
+from registry_sync.state.run_row import RunRow
 from registry_sync.state.store import StateStore
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.view import Failure
@@ -42,6 +43,7 @@ class EndedRun:
 
     :ivar was_listed: the task that lists the routes succeeded. ``listing_state`` is its state.
     :ivar worked_on: names of the routes that had a mapped task.
+    :ivar rows: the rows that these tasks left.
     :ivar unrouted: reports of repositories without a route.
     """
 
@@ -49,6 +51,7 @@ class EndedRun:
     listing_state: str | None
     was_listed: bool
     worked_on: Sequence[str]
+    rows: Sequence[RunRow]
     unrouted: Sequence[RouteReport]
     is_failed: bool
     summary: str
@@ -85,8 +88,7 @@ def _run(
     context: Context, ended: EndedRun, failed: dict[str, RouteFigures], now: datetime, known: Sequence[str]
 ) -> RunOfDestination:
     place = ended.place
-    rows = read_rows(context, place.destination.name) if ended.was_listed else []
-    reported = {row.route for row in rows if row.figures}
+    reported = {row.route for row in ended.rows if row.figures}
     return RunOfDestination(
         mirror=place.mirror,
         destination=place.destination.name,
@@ -98,7 +100,7 @@ def _run(
         summary=ended.summary,
         listed=_listed(context, place.destination.name) if ended.was_listed else None,
         looks_at_all=_looks_at_all(context),
-        rows=rows,
+        rows=ended.rows,
         failed=failed,
         disabled=_disabled(context, place.destination.name, known) if ended.was_listed else {},
         unreported=[name for name in ended.worked_on if name not in reported],

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from registry_sync.airflow.ids import STATE_KEY
 from registry_sync.airflow.masking import masked_text
-from registry_sync.airflow.states.state_store import losing, open_store, read_record
+from registry_sync.airflow.states.state_store import losing, open_store, read_state, with_tags
 from registry_sync.errors import RateLimited, RegistrySyncError
 from registry_sync.routes.route import Route
 from registry_sync.state.changes import NO_CHANGES, Changes, changes_of_view
@@ -16,7 +15,9 @@ from registry_sync.state.destination import figures_of
 from registry_sync.state.document import as_document, read_document
 from registry_sync.state.names import tags_key
 from registry_sync.state.recording.found_tags import found_tags
-from registry_sync.state.recording.record import Look, RouteRecord, record_failure, record_view
+from registry_sync.state.recording.record import Look, RouteRecord, record_failure, record_same_view, record_view
+from registry_sync.state.recording.same_view import is_same_view
+from registry_sync.state.route import RouteState
 from registry_sync.state.run_row import FoundTag, RunRow
 from registry_sync.state.store import StateStore
 from registry_sync.sync.view import Failure, RouteView
@@ -41,22 +42,23 @@ class Try:
     is_last: bool
 
 
-def record_try(context: Context, route: Route, name: str, done: Try) -> None:
-    """Merge what a try saw with the state of its route, store it, and push the row for the run's last tasks.
+def record_try(context: Context, route: Route, name: str, done: Try) -> RunRow | None:
+    """Merge what a try saw with the state of its route, store it, and return the row for the run's last tasks.
 
-    A rate limit of the route as a whole proves nothing about it, and is not recorded.
+    A rate limit of the route as a whole proves nothing about it, and is not recorded: there is no row.
 
     :param name: of the route in the state.
     """
     if isinstance(done.seen, RateLimited):
-        return
+        return None
     row = RunRow(route=name, is_complete=isinstance(done.seen, RouteView) and done.seen.is_complete)
     with losing(f"The state of {route.label} stays as it was"):
         record, found = _merge(context, route, name, done.seen)
         row = replace(row, figures=figures_of(record.state), found=found)
+    changes = NO_CHANGES
     with losing(f"The event of this run lacks changes of {route.label}"):
-        row = replace(row, changes=_all_changes(context, route, done))
-    context["ti"].xcom_push(STATE_KEY, as_document(row))
+        changes = _all_changes(context, route, done)
+    return replace(row, changes=changes)
 
 
 def _merge(
@@ -67,9 +69,12 @@ def _merge(
     The tags are written only if they changed.
     """
     store, look = open_store(route.mirror, route.destination.name), _look(context, route, name)
-    earlier = read_record(store, name)
-    if earlier and (earlier.state.source, earlier.state.destination) != (look.source, look.destination):
-        earlier = None
+    last = read_state(store, name, RouteState)
+    if last and (last.source, last.destination) != (look.source, look.destination):
+        last = None
+    if last and isinstance(seen, RouteView) and is_same_view(seen, last):
+        return _record_same(store, look, seen, last), ()
+    earlier = with_tags(store, last) if last else None
     if isinstance(seen, RouteView):
         record = record_view(look, seen, earlier)
     else:
@@ -79,6 +84,13 @@ def _merge(
     record = replace(record, state=replace(record.state, problems=problems))
     _write(store, record, earlier)
     return record, found_tags(seen, earlier) if isinstance(seen, RouteView) else ()
+
+
+def _record_same(store: StateStore, look: Look, seen: RouteView, last: RouteState) -> RouteRecord:
+    """Write the state of a route that a run saw as the last one did. Its tags are not read."""
+    record = record_same_view(look, seen, RouteRecord(state=last))
+    store.set(look.route, as_document(record.state))
+    return record
 
 
 def _look(context: Context, route: Route, name: str) -> Look:

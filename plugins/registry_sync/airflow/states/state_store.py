@@ -66,6 +66,9 @@ def parse_state(key: str, document: Any, kind: type[Value]) -> Value | None:
 def read_record(store: StateStore, route: str) -> RouteRecord | None:
     """Read the record that earlier runs left of a route; ``None`` without one."""
     state = read_state(store, route, RouteState)
-    if state is None:
-        return None
-    return RouteRecord(state=state, tags=read_state(store, tags_key(route), TagTable) or NO_TAGS)
+    return with_tags(store, state) if state else None
+
+
+def with_tags(store: StateStore, state: RouteState) -> RouteRecord:
+    """Read the tags that belong to a state."""
+    return RouteRecord(state=state, tags=read_state(store, tags_key(state.route), TagTable) or NO_TAGS)

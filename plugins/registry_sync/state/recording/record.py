@@ -10,6 +10,7 @@ from datetime import datetime
 from registry_sync.errors import RegistrySyncError
 from registry_sync.state.document import as_document, size_of
 from registry_sync.state.names import MAX_VALUE_BYTES
+from registry_sync.state.recording.same_view import fingerprint
 from registry_sync.state.route import (
     LACKING,
     STATUSES,
@@ -88,8 +89,21 @@ def record_view(look: Look, view: RouteView, earlier: RouteRecord | None) -> Rou
         oldest_lacking=oldest_lacking(tags),
         lag_seconds=_lag_seconds(arrived[0]) if arrived else before.lag_seconds,
         arrivals=(*_arrivals(arrived, view), *before.arrivals)[:MAX_ARRIVALS],
+        view=fingerprint(view),
     )
     return RouteRecord(state=_finish(state, look, problems.values()), tags=fit_tags(tags, counts.total()))
+
+
+def record_same_view(look: Look, view: RouteView, earlier: RouteRecord) -> RouteRecord:
+    """The state after a run that saw the same as the last one, :func:`is_same_view`. The tags are not needed."""
+    state = replace(
+        earlier.state,
+        looked_at=_looked_until(look, view, earlier),
+        complete_at=_whole(view.read_at),
+        window=view.window,
+        listed=earlier.state.listed if view.listed is None else view.listed,
+    )
+    return replace(earlier, state=_finish(state, look, ()))
 
 
 def record_failure(look: Look, failure: Failure, earlier: RouteRecord | None) -> RouteRecord:
