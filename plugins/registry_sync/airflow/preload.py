@@ -58,5 +58,8 @@ def preload(command: Sequence[str]) -> None:
     try:
         for name in MODULES:
             import_module(f"registry_sync.{name}")
+        from registry_sync.airflow.rehearsal import rehearse  # noqa: PLC0415 - other processes do without it
+
+        rehearse()
     except Exception:  # a plugin that fails here would be missing, with its timetable; each task shows the error anyway
         log.exception("the modules of registry_sync are not preloaded: each task imports them, or fails likewise")

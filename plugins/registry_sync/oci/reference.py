@@ -26,6 +26,8 @@ _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
 _DIGEST = re.compile(r"([a-z0-9]+(?:[.+_-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)")
 
+_HEX = re.compile(r"[0-9a-f]+")
+
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
@@ -124,7 +126,7 @@ class Digest:
         if match is None:
             raise ValueError(f"{text!r} is not a digest")
         algorithm, encoded = match.groups()
-        if _HEX_LENGTH.get(algorithm) != len(encoded) or not re.fullmatch(r"[0-9a-f]+", encoded):
+        if _HEX_LENGTH.get(algorithm) != len(encoded) or not _HEX.fullmatch(encoded):
             raise ValueError(f"{text!r} is not a sha256 or sha512 digest")
         return cls(algorithm, encoded)
 

@@ -90,12 +90,14 @@ def api_url_fault(address: str, *, tls: bool) -> str:
     >>> api_url_fault("https://quay.example:8443", tls=True)
     ''
     """
-    schemes = "https" if tls else "https?"
-    form = rf"{schemes}://([a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{{1,5}})?/?"
-    if re.fullmatch(form, address) and is_reachable(address):
+    is_allowed = address.startswith("https://") or not tls
+    if is_allowed and _ORIGIN.fullmatch(address) and is_reachable(address):
         return ""
     shown = re.sub("//[^/]*@", "//…@", address)
     return f"{shown!r} is not a valid API address; write https://host or https://host:port"
+
+
+_ORIGIN = re.compile(r"https?://([a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?/?")
 
 
 def is_reachable(address: str) -> bool:

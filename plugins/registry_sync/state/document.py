@@ -39,6 +39,11 @@ def read_document(kind: type[Value], document: Any) -> Value:
     return value
 
 
+def prepare(kind: type[Any]) -> None:
+    """Build what reads and writes a type now, and not at its first use."""
+    _adapter(kind)
+
+
 def size_of(document: Any) -> int:
     """The bytes of a document as Airflow stores and measures it."""
     return len(json.dumps(document))

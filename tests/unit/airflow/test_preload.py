@@ -28,6 +28,37 @@ print(json.dumps({"modules": own, "threads": threading.active_count(), "sockets"
 """
 """A component of Airflow up to the point where it loads plugins, which is before it forks anything."""
 
+TASK = """
+import re, re._compiler
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pydantic
+
+begun = []
+compile, adapt = re._compiler.compile, pydantic.TypeAdapter.__init__
+re._compiler.compile = lambda pattern, flags: begun.append(str(pattern)) or compile(pattern, flags)
+pydantic.TypeAdapter.__init__ = lambda self, kind, **options: begun.append(str(kind)) or adapt(self, kind, **options)
+
+from registry_sync.airflow.dags.mirror import build_dag
+from registry_sync.airflow.runs.label import TEMPLATE
+from registry_sync.routes.load import parse_mirrors
+from registry_sync.state.document import as_document
+from registry_sync.state.recording.record import NO_TAGS
+from registry_sync.state.route import RouteState
+from registry_sync.state.run_row import RunRow
+
+TEXT = '{"registries": {"a": {"host": "a.example.com", "kind": "quay", "api_url": "https://a.example.com"},' \
+    '"b": {"host": "b.example.com"}}, "mirrors": {"m": {"source": "a", "destinations": ["b"], "repositories": ["x"]}}}'
+file, problems = parse_mirrors(TEXT, Path("file.yaml"), "m", with_rules=False)
+build_dag(file.mirrors["m"], file, with_parameters=False).get_template_env().from_string(TEMPLATE)
+names = {"route": "x", "source": "a/x", "destination": "b/x", "run_id": "r", "task_id": "to_b", "map_index": 0}
+for value in (RouteState(looked_at=datetime.now(UTC), **names), NO_TAGS, RunRow(route="x")):
+    as_document(value)
+print(json.dumps([problems, begun]))
+"""
+"""Continues :data:`PROGRAM` with the start of a mapped task, and prints what it compiles and builds."""
+
 NOT_PRELOADED = (
     "registry_sync.airflow.checks",  # a check is triggered by hand
     "registry_sync.airflow.linked_route",  # the API server shows links
@@ -39,8 +70,8 @@ NOT_PRELOADED = (
 """Packages and modules that mirrors' tasks do not import."""
 
 
-def loaded(home: Path, command: Sequence[str]) -> Any:
-    """The modules, threads and sockets of a component after it has loaded plugins."""
+def loaded(home: Path, command: Sequence[str], program: str = PROGRAM) -> Any:
+    """The modules, threads and sockets of a component after it has loaded plugins: what the program prints last."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(PLUGINS),
@@ -49,7 +80,7 @@ def loaded(home: Path, command: Sequence[str]) -> Any:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     }
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, *command],
+        [sys.executable, "-W", "ignore", "-c", program, *command],
         env=environment,
         cwd=home,
         capture_output=True,
@@ -65,6 +96,10 @@ def test_scheduler_has_all_modules_of_tasks_before_it_forks_them(tmp_path: Path)
     later = {name for module in scheduler["modules"] for name in imported_later(module)}
     assert [name for name in sorted(later - set(scheduler["modules"])) if not name.startswith(NOT_PRELOADED)] == []
     assert (scheduler["threads"], scheduler["sockets"]) == (1, [])
+
+
+def test_task_finds_its_patterns_compiled_and_its_states_prepared(tmp_path: Path) -> None:
+    assert loaded(tmp_path, ["scheduler"], PROGRAM + TASK) == [[], []]
 
 
 def test_api_server_imports_no_modules_of_tasks(tmp_path: Path) -> None:

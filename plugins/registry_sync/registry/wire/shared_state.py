@@ -76,7 +76,10 @@ def _open(path: Path, flags: int) -> TextIO:
     return os.fdopen(descriptor, "r+" if flags & os.O_RDWR else "r", encoding="ascii", errors="replace")
 
 
+_NOT_IN_FILE_NAMES = re.compile("[^a-zA-Z0-9.-]")
+
+
 def _state_file(name: str) -> Path | None:
     """The file of a state; ``None`` without a usable shared directory."""
     directory = shared_directory()
-    return directory / re.sub("[^a-zA-Z0-9.-]", "_", name) if directory else None
+    return directory / _NOT_IN_FILE_NAMES.sub("_", name) if directory else None
