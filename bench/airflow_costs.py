@@ -16,9 +16,16 @@ from testkit.airflow import LocalAirflow
 
 SAMPLE_SECONDS = 2.0
 
-TASKS, API = "scheduler, workers and tasks", "API servers"
+SCHEDULER, API = "scheduler, workers and tasks", "API servers"
+"""Parts whose memory is measured as one, beside the components ``dag-processor`` and ``triggerer``."""
 
-_PARTS: Mapping[str, str] = {"scheduler": TASKS, "api-server": API, "execution-api": API}
+TASKS, SUPERVISORS, LOOP = "tasks", "their supervisors", "scheduler"
+"""The parts that the CPU of :data:`SCHEDULER` is divided into."""
+
+_PARTS: Mapping[str, str] = {"scheduler": SCHEDULER, "api-server": API, "execution-api": API}
+
+_SUPERVISOR = b"airflow worker -- LocalExecutor"
+"""The beginning of the title of a process that forks tasks, one after the other, and talks to the API for them."""
 
 
 @dataclass(kw_only=True)
@@ -27,7 +34,8 @@ class Costs:
 
     :ivar peaks: peak memory of each part in megabytes, with shared pages counted once (PSS).
     :ivar peak_megabytes: peak of all parts together.
-    :ivar cpu: seconds of CPU of each part, with its ended children.
+    :ivar cpu: seconds of CPU of each part, with its ended children; of :data:`TASKS`, :data:`SUPERVISORS` and
+        :data:`LOOP` in place of :data:`SCHEDULER`.
     """
 
     airflow: LocalAirflow
@@ -62,10 +70,27 @@ def cpu_seconds(airflow: LocalAirflow) -> Mapping[str, float]:
     seconds = defaultdict[str, float](float)
     for part, pid in _processes(airflow):
         with suppress(OSError):  # it has ended meanwhile
-            # Behind the name in parentheses: utime, stime, cutime and cstime of proc(5), in ticks.
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            seconds[part] += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+            own, of_children = _cpu(pid)
+            of_parts = _parts_of_scheduler(pid) if part == SCHEDULER else (part, part)
+            for name, spent in zip(of_parts, (own, of_children), strict=True):
+                seconds[name] += spent
     return seconds
+
+
+def _cpu(pid: int) -> tuple[float, float]:
+    """The seconds of CPU of a process, and of its ended children."""
+    # Behind the name in parentheses: utime, stime, cutime and cstime of proc(5), in ticks.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system, child_user, child_system = (int(field) / os.sysconf("SC_CLK_TCK") for field in fields[11:15])
+    return user + system, child_user + child_system
+
+
+def _parts_of_scheduler(pid: int) -> tuple[str, str]:
+    """The parts that the CPU of a process of the scheduler belongs to: its own, and that of its ended children."""
+    title = Path(f"/proc/{pid}/cmdline").read_bytes()
+    if title.startswith(_SUPERVISOR):
+        return SUPERVISORS, TASKS
+    return (TASKS, TASKS) if title.startswith(b"airflow worker") else (LOOP, LOOP)
 
 
 def _processes(airflow: LocalAirflow) -> Iterator[tuple[str, int]]:
