@@ -9,7 +9,8 @@ from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import NodePool
 from registry_sync.oci.reference import Repository, without_default_port
 from registry_sync.registry.same_registry import same_registry
-from registry_sync.routes.graph import NamespaceRoutes, RouteMap, why_not
+from registry_sync.routes.graph import RouteMap, why_not
+from registry_sync.routes.namespace_routes import NamespaceRoutes
 from registry_sync.routes.route import Route
 from registry_sync.tags.name_forms import NamePattern
 

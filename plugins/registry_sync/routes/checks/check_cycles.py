@@ -16,11 +16,8 @@ from registry_sync.routes.checks.find_cycles import (
     find_possible_cycle,
     hosts_before_cycles,
 )
-from registry_sync.routes.graph import (
-    NamespaceRoutes,
-    PlacedRoute,
-    RouteMap,
-)
+from registry_sync.routes.graph import PlacedRoute, RouteMap
+from registry_sync.routes.namespace_routes import NamespaceRoutes
 from registry_sync.text import quoted
 
 

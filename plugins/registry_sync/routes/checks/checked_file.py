@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.reading.yaml_source import Place
-from registry_sync.routes.graph import (
-    NamespaceRoutes,
-    RouteMap,
-    uses_known_registries,
-)
+from registry_sync.routes.graph import RouteMap, uses_known_registries
+from registry_sync.routes.namespace_routes import NamespaceRoutes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from registry_sync.config.reading.yaml_source import Place
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.same_registry import registry_key, repository_key, same_registry, storage_key
-from registry_sync.routes.graph import Forms, NamespaceRoutes, PlacedRoute, RouteMap
+from registry_sync.routes.graph import PlacedRoute, RouteMap
+from registry_sync.routes.namespace_routes import Forms, NamespaceRoutes
 from registry_sync.tags.name_forms import NamePattern, form_text, forms_meet, forms_of, literal_form, literal_texts
 
 

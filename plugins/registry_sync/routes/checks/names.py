@@ -9,9 +9,7 @@ from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.kinds import other_registry
 from registry_sync.routes.checks.checked_file import CheckedFile
-from registry_sync.routes.graph import (
-    NamespaceRoutes,
-)
+from registry_sync.routes.namespace_routes import NamespaceRoutes
 from registry_sync.routes.route import Route, name_problem
 
 _RESERVED = {

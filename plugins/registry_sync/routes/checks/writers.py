@@ -8,11 +8,8 @@ from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.config.reading.yaml_source import Place, show_place
 from registry_sync.registry.same_registry import repository_key, same_repository
 from registry_sync.routes.checks.checked_file import CheckedFile, mirror_place
-from registry_sync.routes.graph import (
-    NamespaceRoutes,
-    PlacedRoute,
-    RouteMap,
-)
+from registry_sync.routes.graph import PlacedRoute, RouteMap
+from registry_sync.routes.namespace_routes import NamespaceRoutes
 from registry_sync.routes.route import Route
 from registry_sync.routes.sharing import sharing_problem
 
