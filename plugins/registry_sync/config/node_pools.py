@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Discriminator, Field, Tag
 
 from registry_sync.config.fields import RepositoryName, Strict, checked_by
-from registry_sync.config.image_lists import split_image
+from registry_sync.config.images.image_lists import split_image
 from registry_sync.config.notify import Notifier, WrittenNotifiers
 from registry_sync.config.rules import or_list
 from registry_sync.config.runtime_versions import Versions, check_versions

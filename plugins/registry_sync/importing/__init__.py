@@ -1,1 +1,4 @@
-"""Files of other mirroring tools: a reader for each tool, and the mirrors file that is written from them. Pure."""
+"""Files of other mirroring tools: a reader for each in ``tools/``, and the mirrors file that is written from them.
+
+Pure. For ``cli`` only.
+"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from registry_sync.config.image_lists import find_images, split_image
+from registry_sync.config.images.image_lists import find_images, split_image
 from registry_sync.config.reading.yaml_source import Span
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Reference, Repository

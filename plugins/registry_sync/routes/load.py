@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from registry_sync.config.document import HeadersDocument, MirrorsDocument, MirrorsFile
-from registry_sync.config.listed_images import expand_image_lists
+from registry_sync.config.images.listed_images import expand_image_lists
 from registry_sync.config.reading.explain_errors import (
     SECTION_MODELS,
     Problem,

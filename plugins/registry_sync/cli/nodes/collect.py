@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from registry_sync.cli.arguments import FAILED, OK
-from registry_sync.config.image_lists import split_image
-from registry_sync.config.images_in_use import ImagesInUse, images_in_use
+from registry_sync.config.images.image_lists import split_image
+from registry_sync.config.images.images_in_use import ImagesInUse, images_in_use
 from registry_sync.config.node_pools import check_image
 from registry_sync.errors import ConfigurationError
 

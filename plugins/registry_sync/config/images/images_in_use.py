@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from registry_sync.config.image_lists import (
+from registry_sync.config.images.image_lists import (
     find_images,
     image_spans,
     is_image,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from registry_sync.config.image_lists import split_image
-from registry_sync.config.images_in_use import images_in_use
+from registry_sync.config.images.image_lists import split_image
+from registry_sync.config.images.images_in_use import images_in_use
 from registry_sync.config.node_pools import check_image
 from registry_sync.config.reading.yaml_source import Document, Place
 from registry_sync.errors import ConfigurationError
