@@ -261,6 +261,27 @@ class TestSingleImages:
         assert {each.split()[0] for each in asked(source, name)[1:]} == {"HEAD"}
         assert caplog.messages.count(f"  mainframe: {why}") == 2
 
+    def test_a_repository_of_other_platforms_only_fails(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        """As rules that select nothing do. The platforms are read once, whatever the outcome."""
+        for tag in ("v1", "v2"):
+            images.push(source.url, name, tag, images.image([images.layer({"a": tag.encode()})], "linux/s390x"))
+        for _ in range(2):
+            source.clear_requests()
+            report = run_route(make_route(source, destination, name, platforms=BOTH))
+            assert counted(report) == {"failed": 1, "skipped": 1}
+            assert result_of(report, "v1").reason == (
+                "platforms leaves none of the 2 selected tags: the image is for linux/s390x only, and platforms has "
+                "linux/amd64, linux/arm64; correct it, or write min_tags: 0 if that is right"
+            )
+        assert {each.split()[0] for each in asked(source, name)[1:]} == {"HEAD"}
+        for allowed in ({"tags": {"min_tags": 0}}, {"tags": {"names": ("v1",), "min_tags": 0}}):
+            report = run_route(make_route(source, destination, name, platforms=BOTH, **allowed))
+            assert not report.is_failed
+        route = replace(make_route(source, destination, name, platforms=BOTH), is_discovered=True)
+        assert counted(run_route(route)) == {"skipped": 2}
+
 
 class TestAPlatformThatIsMissing:
     def test_is_named_and_the_others_are_mirrored(

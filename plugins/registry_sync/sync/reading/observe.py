@@ -28,7 +28,11 @@ from registry_sync.sync.reading.kept_tags import find_kept
 from registry_sync.sync.reading.lost_source import check_source_has_tags
 from registry_sync.sync.reading.named_tags import MAX_NAMED_HEADS, named_tags, unpinned_names
 from registry_sync.sync.reading.observation import Observation
-from registry_sync.sync.reading.platform_indexes import FilteredTags, filter_platforms
+from registry_sync.sync.reading.platform_indexes import (
+    FilteredTags,
+    fail_without_platforms,
+    filter_platforms,
+)
 from registry_sync.sync.reading.source import (
     SourceTags,
     check_selection,
@@ -81,6 +85,7 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
     observed_at = time.monotonic()
     source, there = _read_sides(session, compared, size, is_everything=is_everything)
     if is_everything and not kept:
+        source = fail_without_platforms(session.route, source)
         check_source_has_tags(session, listing.entries, listing.selection, source, scope.last_selected)
     destination = explain_hidden(session, there)
     in_sync = _tags_in_sync(source.states, destination)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
 from registry_sync.errors import ConfigurationError, NotFound, RateLimited, RefusedError, RegistrySyncError
@@ -19,6 +19,7 @@ from registry_sync.oci.platforms import (
     parse_config_platform,
 )
 from registry_sync.oci.reference import Digest
+from registry_sync.routes.route import Route
 from registry_sync.sync.plan import TagState, Unreadable
 from registry_sync.sync.reading.platform_cache import Dropped, Mapped, PlatformCache, read_platform_cache
 from registry_sync.sync.session import Session
@@ -65,6 +66,24 @@ def filter_platforms(session: Session, states: Mapping[str, TagState], *, is_eve
     kept = learned.restrict(digests if is_everything else learned.mapped)
     manifest = kept.to_manifest(platforms) if kept != cache else None
     return _filtered_tags(states, {**cache.mapped, **read}, learned.missing, reader.indexes, manifest)
+
+
+def fail_without_platforms(route: Route, filtered: FilteredTags) -> FilteredTags:
+    """Fail one tag, if ``platforms`` leaves none of all selected tags: that is nearly always a mistake, as in a rule.
+
+    A repository that was found in a namespace may have images for other platforms only. ``min_tags: 0`` allows it.
+    """
+    may_be_empty = route.is_discovered or all(rule.min_tags == 0 for rule in route.settings.tags.rules)
+    are_skipped = filtered.dropped and all(dropped.kind == "skip" for dropped in filtered.dropped.values())
+    if filtered.states or not are_skipped or may_be_empty:
+        return filtered
+    tag = min(filtered.dropped)
+    dropped = filtered.dropped[tag]
+    reason = (
+        f"platforms leaves none of the {len(filtered.dropped)} selected tags: {dropped.reason}; correct it, or write "
+        "min_tags: 0 if that is right"
+    )
+    return replace(filtered, dropped={**filtered.dropped, tag: Dropped(kind="fail", reason=reason)})
 
 
 def _filtered_tags(
