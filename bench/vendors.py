@@ -24,7 +24,7 @@ from registry_sync.routes.discovery import expand_routes
 from registry_sync.routes.route import route_key
 from registry_sync.sync.reading.source import repository_lister
 from registry_sync.sync.run_state import Watermark
-from registry_sync.sync.window import Window
+from registry_sync.sync.window import RunInterval, Window
 from testkit import images
 from testkit.acr_api import AcrApi
 from testkit.artifactory_api import ArtifactoryApi
@@ -211,7 +211,8 @@ def _routes(source: Registry, destination: Registry, window: Window) -> Sequence
     finally:
         client.close()
     watermark = Watermark(until=NOON - timedelta(hours=1), routes=frozenset(route_key(each.route) for each in found))
-    return split_unmodified(found, window, "scheduled", watermark, mirror.full_check)[0]
+    run = RunInterval(run_type="scheduled", start=window.start, end=window.end)
+    return split_unmodified(found, window, run, watermark, mirror.full_check)[0]
 
 
 def _listing_requests(repositories: int) -> int:

@@ -192,7 +192,7 @@ class Story(RuleBasedStateMachine):
         run = RunInterval(run_type="scheduled", start=start, end=end)
         window = window_of_run(run, WindowRequest(), None)
         with suppress(RegistrySyncError):  # then the task that plans has failed, and what was known before still holds
-            work, unmodified = split_unmodified([self.found()], window, run.run_type, self.watermark, None)
+            work, unmodified = split_unmodified([self.found()], window, run, self.watermark, None)
             finished = [route_key(each) for each in unmodified]
             finished += [route_key(route) for route, own in work if self.run(own)]
             self.watermark = advance_watermark(self.watermark, end, finished)

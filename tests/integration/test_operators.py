@@ -652,6 +652,45 @@ class TestRetries:
         assert run.pushed()["counts"] == counts(copied=1, unchanged=1)
 
 
+class TestLackingArtifacts:
+    """A signature that the destination refuses. Its image is published, and in sync from then on."""
+
+    @pytest.fixture
+    def refused(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> Run:
+        """A run whose destination refuses the signature of v1."""
+        content = images.image([], labels={"name": name})
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, images.cosign_tag(content), images.cosign_signature(content))
+        wire.answer("PUT", r"/manifests/sha256-.*\.sig$", 403)
+        return new_run(source, wire, name, transfer="direct")
+
+    def test_a_retry_does_not_forget_it(
+        self, refused: Run, source: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        images.push(source.url, name, "v2", images.image([], labels={"name": f"{name} v2"}))
+        wire.answer("PUT", "/manifests/v2$", 502, times=3)
+        retried(refused.copy(), TemporaryError)
+        assert "cannot be copied" in failed_at_once(refused.copy(try_number=2), DeniedError)
+        assert refused.pushed()["counts"] == counts(copied=1, unchanged=1, failed=1)
+
+    def test_the_next_scheduled_run_tries_it_again(self, refused: Run, wire: Interceptor) -> None:
+        for hour, state in ((1, "failed"), (2, "failed"), (3, "success"), (4, "success")):
+            if hour == 3:
+                wire.clear_rules()
+            watermark = refused.api.xcoms.get(WATERMARK)
+            refused.api.xcoms.clear()
+            refused.api.xcoms |= {WATERMARK: watermark} if watermark else {}
+            end = datetime(2026, 11, 24, hour, tzinfo=UTC)
+            refused.api.interval = (end - timedelta(hours=1), end)
+            assert refused.copy().state == state
+            assert refused.report(**{PLAN: "success", f"{COPY}_0": state}).state == state
+            is_checked = "an attached artifact failed" in refused.pushed()["window"]
+            assert is_checked == (hour in (2, 3))
+
+
+WATERMARK = (REPORT, -1, "watermark_backup")
+
+
 class TestDeferral:
     @pytest.fixture
     def limited(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> Run:

@@ -87,6 +87,15 @@ def reject_artifact_tags(tags: Collection[str], *, signatures: bool) -> dict[str
 _ARTIFACT_REASON = "attached to an image, and signatures is false"
 
 
+def is_artifact_name(name: str) -> bool:
+    """Return whether a report calls an attached artifact by this name: its tag, or its digest if it has none.
+
+    >>> is_artifact_name("sha256:" + 64 * "a"), is_artifact_name("sha256-" + 64 * "a" + ".sig"), is_artifact_name("v1")
+    (True, True, False)
+    """
+    return ":" in name or is_artifact_tag(name)
+
+
 def is_artifact_tag(tag: str) -> bool:
     """Return whether a tag's name starts with a digest, as those of all attached artifacts do.
 

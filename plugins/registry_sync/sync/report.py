@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, Self, get_args
 
 from registry_sync.errors import LockedTag, RateLimited, RegistrySyncError
+from registry_sync.oci.artifact_tags import is_artifact_name
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.traffic import NO_TRAFFIC, Traffic
 from registry_sync.routes.route import Route, route_key
@@ -185,6 +186,11 @@ class RouteReport:
     @property
     def is_failed(self) -> bool:
         return self.error is not None or bool(self.failed_tags or self.locked_tags)
+
+    @property
+    def lacks_artifacts(self) -> bool:
+        """An attached artifact failed. Its image may be in sync, so that only a full check tries it again."""
+        return any(is_artifact_name(result.tag) for result in (*self.failed_tags, *self.locked_tags))
 
     @classmethod
     def of_route(cls, route: Route, *, counts: Mapping[str, int], **fields: Any) -> Self:

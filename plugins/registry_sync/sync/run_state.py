@@ -14,29 +14,38 @@ class Watermark:
 
     :ivar until: all tags pushed before this time are synced, aware UTC.
     :ivar routes: keys of the routes for which that holds.
+    :ivar unchecked: keys of the routes whose full check broke off, or that failed to copy an attached artifact.
     """
 
     until: datetime
     routes: frozenset[str]
+    unchecked: frozenset[str] = frozenset()
 
     def to_json(self) -> dict[str, Any]:
         """The watermark as JSON-simple values."""
-        return {"until": self.until.isoformat(), "routes": sorted(self.routes)}
+        return {"until": self.until.isoformat(), "routes": sorted(self.routes), "unchecked": sorted(self.unchecked)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the result of :meth:`to_json`."""
-        return cls(until=datetime.fromisoformat(document["until"]), routes=frozenset(document["routes"]))
+        return cls(
+            until=datetime.fromisoformat(document["until"]),
+            routes=frozenset(document["routes"]),
+            unchecked=frozenset(document.get("unchecked", ())),
+        )
 
 
-def advance_watermark(previous: Watermark | None, end: datetime, finished: Collection[str]) -> Watermark:
+def advance_watermark(
+    previous: Watermark | None, end: datetime, finished: Collection[str], unchecked: Collection[str] = ()
+) -> Watermark:
     """Move the watermark to the end of a run's data interval. A run of the past does not move it back.
 
     :param finished: keys of the routes that succeeded, or whose source repository was not modified.
+    :param unchecked: keys of the routes that need a full check, by this run or an earlier one.
     """
     if previous is not None and previous.until > end:
         return previous
-    return Watermark(until=end, routes=frozenset(finished))
+    return Watermark(until=end, routes=frozenset(finished), unchecked=frozenset(unchecked).difference(finished))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

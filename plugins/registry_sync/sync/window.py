@@ -141,24 +141,37 @@ def check_window_request(request: WindowRequest) -> None:
 
 
 def window_of_route(
-    run: Window, run_type: str, route: Route, watermark: Watermark | None, full_check: str | None = None
+    run: Window, interval: RunInterval, route: Route, watermark: Watermark | None, full_check: str | None = None
 ) -> Window:
     """The window of one route: the run's window, extended back to the watermark where runs were missed.
 
     Only scheduled runs use the watermark. Everything is compared when it does not have the route, because no earlier
-    run finished it, and when a full check was among the missed runs.
+    run finished it. A full check that the route missed is made up for, also where every run compares everything: no
+    other run tries the attached artifacts of images in sync.
     """
-    if run.is_everything or run_type != "scheduled" or run.start is None or run.end is None:
+    if run.is_full_check or interval.run_type != "scheduled" or interval.start is None or interval.end is None:
         return run
-    if watermark and _key_with_other_signatures(route) in watermark.routes:
-        return Window(reason="full check, because signatures was changed", is_full_check=True)
+    if watermark and (reason := _missed_full_check(interval.start, interval.end, route, watermark, full_check)):
+        return Window(reason=reason, is_full_check=True)
+    if run.is_everything:
+        return run
     if watermark is None or route_key(route) not in watermark.routes:
         return Window(reason="first run of this route, or its last run did not finish")
-    if watermark.until >= run.start:
+    if watermark.until >= interval.start:
         return run
-    if full_check and ticks_within(full_check, watermark.until, run.end):
-        return Window(reason=f"missed full check, {full_check}", is_full_check=True)
     return replace(run, start=watermark.until, reason=f"{run.reason}, with missed runs")
+
+
+def _missed_full_check(
+    start: datetime, end: datetime, route: Route, watermark: Watermark, full_check: str | None
+) -> str:
+    """The reason that a route needs a full check out of turn; empty when it needs none."""
+    if _key_with_other_signatures(route) in watermark.routes:
+        return "full check, because signatures was changed"
+    if route_key(route) in watermark.unchecked:
+        return "full check, because the last one broke off, or an attached artifact failed"
+    is_missed = full_check and watermark.until < start and ticks_within(full_check, watermark.until, end)
+    return f"missed full check, {full_check}" if is_missed and route_key(route) in watermark.routes else ""
 
 
 def compares_names(

@@ -27,7 +27,7 @@ from registry_sync.state.recording.record import (
     record_view,
 )
 from registry_sync.state.route import LACKING, STATUSES, KnownTag, Problem, RouteState, TagTable, due_since
-from registry_sync.sync.view import Failure, RouteView, SeenTag, TagStatus
+from registry_sync.sync.view import Failure, RouteView, SeenTag, TagChange, TagStatus
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 A, B = Digest.of(b"a"), Digest.of(b"b")
@@ -279,7 +279,16 @@ def test_a_failed_signature_is_a_problem_of_its_route() -> None:
     record = after(view(0, seen(), failures=(signature,)), window(1))
     assert [problem.tag for problem in record.state.problems] == ["sha256-abc.sig"]
     assert (record.state.failing, record.state.selected) == (0, 1)
-    assert after(view(0, seen(), failures=(signature,)), view(1, seen())).state.problems == ()
+
+
+def test_the_problem_of_a_signature_lasts_until_a_full_check_or_its_arrival() -> None:
+    """Other runs do not look for artifacts of images in sync, so that they prove nothing."""
+    tag = f"sha256-{A.encoded}.sig"
+    failed = view(0, copied(), failures=(Failure(tag=tag, error_class="denied", reason="no rights"),))
+    assert [problem.tag for problem in after(failed, view(1, seen())).state.problems] == [tag]
+    assert after(failed, replace(view(1, seen()), has_artifacts=True)).state.problems == ()
+    arrived = TagChange(tag=tag, kind="arrived", digest=B)
+    assert after(failed, replace(window(1), changes=(arrived,))).state.problems == ()
 
 
 def many_tags(count: int, status: TagStatus = "in_sync") -> list[SeenTag]:

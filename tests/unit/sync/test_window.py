@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -44,6 +45,13 @@ def at(hour: float) -> datetime:
 
 def scheduled(start: float, end: float) -> Window:
     return Window(reason="scheduled", start=at(start), end=at(end))
+
+
+def interval(start: float, end: float, run_type: str = "scheduled") -> RunInterval:
+    return RunInterval(run_type=run_type, start=at(start), end=at(end))
+
+
+NO_PUSH_TIMES = Window(reason="scheduled; here.example does not report push times")
 
 
 def a_route(name: str = "team/app", **options: Any) -> Route:
@@ -143,30 +151,30 @@ class TestWindow:
 
 class TestOfRoute:
     def test_the_first_run_compares_everything(self) -> None:
-        window = window_of_route(scheduled(13, 14), "scheduled", a_route(), None)
+        window = window_of_route(scheduled(13, 14), interval(13, 14), a_route(), None)
         assert str(window) == "everything (first run of this route, or its last run did not finish)"
 
     def test_a_route_that_was_not_finished_is_compared_in_full(self) -> None:
         state = in_sync(13, a_route("team/other"))
-        assert window_of_route(scheduled(13, 14), "scheduled", a_route(), state).is_everything
+        assert window_of_route(scheduled(13, 14), interval(13, 14), a_route(), state).is_everything
 
     @pytest.mark.parametrize("options", [{"tags": {"include": ("v*",)}}, {"on_moved_tag": "keep"}])
     def test_so_is_one_whose_rule_has_changed(self, options: dict[str, Any]) -> None:
         state = in_sync(13, a_route())
-        assert window_of_route(scheduled(13, 14), "scheduled", a_route(**options), state).is_everything
+        assert window_of_route(scheduled(13, 14), interval(13, 14), a_route(**options), state).is_everything
 
     @pytest.mark.parametrize("until", [13, 14, 20])
     def test_a_route_in_sync_keeps_the_window_of_the_run(self, until: float) -> None:
         state = in_sync(until, a_route())
-        assert window_of_route(scheduled(13, 14), "scheduled", a_route(), state) == scheduled(13, 14)
+        assert window_of_route(scheduled(13, 14), interval(13, 14), a_route(), state) == scheduled(13, 14)
 
     def test_missed_runs_are_made_up_for(self) -> None:
-        window = window_of_route(scheduled(13, 14), "scheduled", a_route(), in_sync(3, a_route()), "@daily")
+        window = window_of_route(scheduled(13, 14), interval(13, 14), a_route(), in_sync(3, a_route()), "@daily")
         assert str(window) == "tags pushed 2026-11-24 03:00–14:00 UTC (scheduled, with missed runs)"
 
     @pytest.mark.parametrize("until", [-1, 0])
     def test_a_missed_full_check_too(self, until: float) -> None:
-        window = window_of_route(scheduled(4, 5), "scheduled", a_route(), in_sync(until, a_route()), "@daily")
+        window = window_of_route(scheduled(4, 5), interval(4, 5), a_route(), in_sync(until, a_route()), "@daily")
         assert str(window) == "everything (missed full check, @daily)"
         assert window.is_full_check
 
@@ -174,17 +182,40 @@ class TestOfRoute:
     def test_other_signatures_take_a_full_check(self, before: bool) -> None:
         """Signatures of images in sync are found by no other run."""
         state = in_sync(13, a_route(signatures=before))
-        window = window_of_route(scheduled(13, 14), "scheduled", a_route(signatures=not before), state)
+        window = window_of_route(scheduled(13, 14), interval(13, 14), a_route(signatures=not before), state)
         assert str(window) == "everything (full check, because signatures was changed)"
         assert window.is_full_check
 
+    @pytest.mark.parametrize("window", [scheduled(13, 14), NO_PUSH_TIMES])
+    def test_one_whose_full_check_broke_off_has_another(self, window: Window) -> None:
+        """Also where an attached artifact failed: its image is in sync, and only a full check looks for artifacts."""
+        state = replace(in_sync(13), unchecked=frozenset({route_key(a_route())}))
+        own = window_of_route(window, interval(13, 14), a_route(), state, "@daily")
+        assert str(own) == "everything (full check, because the last one broke off, or an attached artifact failed)"
+        assert own.is_full_check
+        for other in (a_route("team/other"), a_route(signatures=False)):
+            assert not window_of_route(window, interval(13, 14), other, state, "@daily").is_full_check
+
+    @pytest.mark.parametrize(("until", "is_full_check"), [(-1, True), (3, False)])
+    def test_a_source_without_push_times_makes_up_for_a_missed_full_check(
+        self, until: float, *, is_full_check: bool
+    ) -> None:
+        own = window_of_route(NO_PUSH_TIMES, interval(4, 5), a_route(), in_sync(until, a_route()), "@daily")
+        assert (own.is_everything, own.is_full_check) == (True, is_full_check)
+
+    def test_it_looks_for_signatures_after_a_change_too(self) -> None:
+        state = in_sync(13, a_route(signatures=False))
+        assert window_of_route(NO_PUSH_TIMES, interval(13, 14), a_route(), state).is_full_check
+
     @pytest.mark.parametrize("run_type", ["backfill", "manual"])
     def test_other_runs_do_not_build_on_scheduled_ones(self, run_type: str) -> None:
-        assert window_of_route(scheduled(13, 14), run_type, a_route(), None, "@daily") == scheduled(13, 14)
+        assert window_of_route(scheduled(13, 14), interval(13, 14, run_type), a_route(), None, "@daily") == scheduled(
+            13, 14
+        )
 
     def test_everything_stays_everything(self) -> None:
         everything = Window(reason="full check, @daily")
-        assert window_of_route(everything, "scheduled", a_route(), in_sync(3, a_route())) == everything
+        assert window_of_route(everything, interval(13, 14), a_route(), in_sync(3, a_route())) == everything
 
 
 class TestUnmodified:
@@ -196,13 +227,13 @@ class TestUnmodified:
             FoundRoute(route=unknown),
         ]
         state = in_sync(13, old, new, unknown)
-        work, unmodified = split_unmodified(found, scheduled(13, 14), "scheduled", state, None)
+        work, unmodified = split_unmodified(found, scheduled(13, 14), interval(13, 14), state, None)
         assert work == [(new, scheduled(13, 14)), (unknown, scheduled(13, 14))]
         assert unmodified == [old]
 
     def test_but_not_on_its_first_run(self) -> None:
         found = [FoundRoute(route=a_route(), modified_at=at(-100))]
-        work, unmodified = split_unmodified(found, scheduled(13, 14), "scheduled", None, None)
+        work, unmodified = split_unmodified(found, scheduled(13, 14), interval(13, 14), None, None)
         assert [window.is_everything for _, window in work] == [True]
         assert unmodified == []
 
@@ -217,9 +248,18 @@ class TestAdvance:
         state = in_sync(14, a_route())
         assert advance_watermark(state, at(13), []) == state
 
+    def test_a_route_that_needs_a_full_check_does_so_until_it_finishes(self) -> None:
+        state = advance_watermark(None, at(14), ["a", "b"], ["b", "c"])
+        assert (sorted(state.routes), sorted(state.unchecked)) == (["a", "b"], ["c"])
+
     def test_json_round_trip(self) -> None:
-        state = in_sync(14, a_route(), a_route("team/other"))
+        state = replace(in_sync(14, a_route(), a_route("team/other")), unchecked=frozenset({"k"}))
         assert Watermark.from_json(state.to_json()) == state
+
+    def test_one_that_an_older_version_left_is_read(self) -> None:
+        document = in_sync(14, a_route()).to_json()
+        del document["unchecked"]
+        assert Watermark.from_json(document) == in_sync(14, a_route())
 
 
 class TestFinished:
@@ -277,9 +317,6 @@ def test_a_full_check_is_one_that_the_run_requests(run: RunInterval, asked: Wind
 @pytest.mark.parametrize("window", [Window(reason="a", is_full_check=True), Window(reason="b", start=MIDNIGHT)])
 def test_a_window_comes_back_from_json(window: Window) -> None:
     assert Window.from_json(json.loads(json.dumps(window.to_json()))) == window
-
-
-NO_PUSH_TIMES = Window(reason="scheduled; here.example does not report push times")
 
 
 class TestComparesNames:

@@ -129,7 +129,7 @@ class ListRoutesOperator(BaseOperator):
         self._push_failures(context, selected.failures)
         watermark = read_watermark(context, self.destination.name) if run.run_type == "scheduled" else None
         rotation = rotation_of_run(run, self.mirror.deep_check, watermark.until if watermark else None)
-        work, unmodified = split_unmodified(selected.routes, window, run.run_type, watermark, self.mirror.full_check)
+        work, unmodified = split_unmodified(selected.routes, window, run, watermark, self.mirror.full_check)
         if rotation:
             reason = f"deep check, {self.mirror.deep_check.schedule}"
             work, unmodified = widen_to_everything(work, unmodified, Window(reason=reason)), []
@@ -319,14 +319,14 @@ def unrouted_reports(mirror: str, destination: str, failures: Sequence[FailedRep
 
 
 def split_unmodified(
-    found: Iterable[FoundRoute], window: Window, run_type: str, watermark: Watermark | None, full_check: str | None
+    found: Iterable[FoundRoute], window: Window, run: RunInterval, watermark: Watermark | None, full_check: str | None
 ) -> tuple[list[tuple[Route, Window]], list[Route]]:
     """Split routes into those to work on, each with its window, and those whose repository had no push in it."""
     work: list[tuple[Route, Window]] = []
     unmodified: list[Route] = []
     for candidate in found:
         route = candidate.route
-        own = window_of_route(window, run_type, route, watermark, full_check)
+        own = window_of_route(window, run, route, watermark, full_check)
         changed_at = route.settings.tags.last_entry(candidate.modified_at)
         if changed_at and own.since and changed_at < own.since:
             unmodified.append(route)

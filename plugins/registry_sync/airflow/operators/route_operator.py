@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator
 from registry_sync.airflow.hooks.connections import HookConnections
 from registry_sync.airflow.runs.context import task_label
 from registry_sync.airflow.runs.deferral import defer_or_raise
+from registry_sync.airflow.runs.lacking_artifacts import note_lacking, scope_of_retry
 from registry_sync.airflow.runs.retries import error_of_report
 from registry_sync.airflow.runs.route_results import RouteResult, push_result
 from registry_sync.airflow.states.route_state import Try
@@ -42,17 +43,19 @@ class RouteOperator(BaseOperator):
         :param deferrals: number of deferrals of this try so far.
         """
         ended: SyncedRoute | RegistrySyncError
+        is_first = _is_first(context, deferrals)
         try:
-            ended = self._sync(route, scope, task_label(context))
+            ended = self._sync(route, scope if is_first else scope_of_retry(context, scope), task_label(context))
         except RegistrySyncError as raised:
             ended = raised
         if isinstance(ended, RegistrySyncError):
             report = RouteReport.of_error(route, ended, dry_run=scope.dry_run, traffic=self._traffic)
-            self._leave(context, route, Try(seen=ended, is_first=_is_first(context, deferrals), is_last=False), report)
+            self._leave(context, route, Try(seen=ended, is_first=is_first, is_last=False), report)
             defer_or_raise(self, ended, deferrals)
         error = error_of_report(ended.report)
-        done = Try(seen=ended.view, is_first=_is_first(context, deferrals), is_last=error is None)
+        done = Try(seen=ended.view, is_first=is_first, is_last=error is None)
         self._leave(context, route, done, ended.report)
+        note_lacking(context, ended.report)
         if error is not None:
             defer_or_raise(self, error, deferrals)
         return ended

@@ -28,6 +28,7 @@ class DestinationOutcome:
     :ivar reports: reports of these routes, and of repositories that got none.
     :ivar missing: tasks that ended without a report, with their states.
     :ivar finished: keys of the routes that succeeded.
+    :ivar full_checks: keys of the routes of which this run was a full check.
     :ivar notes: remarks about the list of routes.
     :ivar listing_state: state of the task that lists the routes.
     :ivar names: names of the routes in the state, by map index.
@@ -40,6 +41,7 @@ class DestinationOutcome:
     reports: tuple[RouteReport, ...] = ()
     missing: tuple[str, ...] = ()
     finished: frozenset[str] = frozenset()
+    full_checks: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     listing_state: str | None = None
     names: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ def _read_outcome(context: Context, destination: str, listing_state: str | None)
         reports=(*reports, *unrouted),
         missing=tuple(missing),
         finished=finished_routes(routes, reports, states),
+        full_checks=frozenset(route_key(task.route) for task in tasks if task.scope.window.is_full_check),
         notes=tuple(read_notes(context, destination)),
         listing_state=listing_state,
         names=tuple(task.name for task in tasks),

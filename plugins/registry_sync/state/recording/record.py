@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from registry_sync.errors import RegistrySyncError
+from registry_sync.oci.artifact_tags import is_artifact_name
 from registry_sync.state.document import as_document, size_of
 from registry_sync.state.names import MAX_VALUE_BYTES
 from registry_sync.state.recording.same_view import fingerprint
@@ -171,19 +172,26 @@ def _problems(look: Look, view: RouteView, earlier: RouteRecord | None) -> dict[
     """Return the problems that last after a run, by tag.
 
     The problem of a tag ends when a run looks at the tag and it does not fail; a rate limit proves neither. That of the
-    route as a whole ends when a run looked at all pushes since the last look.
+    route as a whole ends when a run looked at all pushes since the last look. That of an attached artifact ends when it
+    arrives, or when a full check does not find it again.
     """
     known = _known_problems(earlier)
-    looked_at = {tag.tag for tag in view.tags if not tag.is_deferred}
+    looked_at = {tag.tag for tag in view.tags if not tag.is_deferred} | {change.tag for change in view.changes}
     deferred = {tag.tag for tag in view.tags if tag.is_deferred}
     kept = {
         tag: problem
         for tag, problem in known.items()
-        if tag not in looked_at and (tag in deferred or not view.is_complete)
+        if tag not in looked_at and (tag in deferred or not _looks_for(view, tag))
     }
     if _closes_gap(view, earlier):
         kept.pop(None, None)
     return kept | {failure.tag: _problem(failure, known.get(failure.tag), look) for failure in view.failures}
+
+
+def _looks_for(view: RouteView, tag: str | None) -> bool:
+    """Return whether a run would have found a problem of this tag again."""
+    is_artifact = tag is not None and is_artifact_name(tag)
+    return view.is_complete and (view.has_artifacts or not is_artifact)
 
 
 def _known_problems(earlier: RouteRecord | None) -> dict[str | None, Problem]:
