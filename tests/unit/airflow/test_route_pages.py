@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.airflow.runs.route_pages import page_key, pull_route
+from registry_sync.airflow.runs.route_pages import page_key, pull_route, pull_routes
 from registry_sync.errors import ConfigurationError
 
 
@@ -46,3 +46,16 @@ def test_a_route_that_is_not_there(number: int, pages: dict[str, list[Any]], pro
     with pytest.raises(ConfigurationError) as caught:
         pull_route(instance, "routes_to_acr", number)
     assert str(caught.value) == problem
+
+
+def test_a_list_that_was_deleted_is_not_an_empty_one() -> None:
+    """The run would be green whatever its tasks did."""
+    instance: Any = Instance()
+    with pytest.raises(ConfigurationError) as caught:
+        pull_routes(instance, "routes_to_acr")
+    assert str(caught.value) == (
+        "Airflow no longer has the XCom 'return_value' of the task routes_to_acr, with the routes of this run; "
+        "clear routes_to_acr, so that it lists them again, or trigger a new run"
+    )
+    empty: Any = Instance(return_value=[])
+    assert pull_routes(empty, "routes_to_acr") == []

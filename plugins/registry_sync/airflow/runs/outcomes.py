@@ -64,7 +64,7 @@ def _read_outcome(context: Context, destination: str, listing_state: str | None)
         task = f"{routes_task(destination)} ({listing_state})"
         return DestinationOutcome(destination=destination, missing=(task,), listing_state=listing_state)
     ti = context["ti"]
-    tasks = pull_routes(ti, routes_task(destination))
+    tasks = pull_routes(ti, routes_task(destination)) if listing_state == "success" else []
     routes = tuple(task.route for task in tasks)
     states = _mapped_states(context, copy_task(destination), len(routes))
     results = pull_results(ti, destination)

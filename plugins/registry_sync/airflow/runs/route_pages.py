@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.sync.scope import RouteTask
@@ -46,7 +46,7 @@ def pull_route(ti: RuntimeTaskInstanceProtocol, routes_task: str, number: int) -
 
     :raises ConfigurationError: when its page was deleted, or is of a later list with fewer routes.
     """
-    page = _pull_page(ti, routes_task, page_key(number))
+    page = _pull(ti, routes_task, page_key(number))
     if number % PAGE_LENGTH >= len(page):
         raise ConfigurationError(
             f"{routes_task} was cleared, and its list has no route with the number {number} any more; trigger a new run"
@@ -55,9 +55,9 @@ def pull_route(ti: RuntimeTaskInstanceProtocol, routes_task: str, number: int) -
 
 
 def pull_routes(ti: RuntimeTaskInstanceProtocol, routes_task: str) -> list[RouteTask]:
-    """All routes, by number. :raises ConfigurationError: when a page was deleted."""
-    count = len(ti.xcom_pull(task_ids=routes_task, map_indexes=-1) or ())
-    pages = (_pull_page(ti, routes_task, page_key(start)) for start in range(0, count, PAGE_LENGTH))
+    """All routes, by number. :raises ConfigurationError: when the list or a page was deleted."""
+    numbers = _pull(ti, routes_task, "return_value")
+    pages = (_pull(ti, routes_task, page_key(start)) for start in range(0, len(numbers), PAGE_LENGTH))
     return [parse_task(text) for text in chain.from_iterable(pages)]
 
 
@@ -70,11 +70,11 @@ def _as_text(task: RouteTask) -> str:
     return json.dumps(task.to_json(), separators=(",", ":"))
 
 
-def _pull_page(ti: RuntimeTaskInstanceProtocol, routes_task: str, key: str) -> list[str]:
-    page: list[str] | None = ti.xcom_pull(task_ids=routes_task, key=key, map_indexes=-1)
-    if page is None:
+def _pull(ti: RuntimeTaskInstanceProtocol, routes_task: str, key: str) -> list[Any]:
+    value: list[Any] | None = ti.xcom_pull(task_ids=routes_task, key=key, map_indexes=-1)
+    if value is None:
         raise ConfigurationError(
             f"Airflow no longer has the XCom {key!r} of the task {routes_task}, with the routes of this run; "
             f"clear {routes_task}, so that it lists them again, or trigger a new run"
         )
-    return page
+    return value
