@@ -39,6 +39,7 @@ from registry_sync.errors import (
 from registry_sync.oci.manifest import parse_manifest
 from registry_sync.oci.reference import Reference, Repository
 from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.skopeo import authorities
 from registry_sync.skopeo import local as skopeo_process
 from registry_sync.skopeo.copier import CopyResult, Skopeo
 from registry_sync.skopeo.image_copy import ImageCopy
@@ -353,6 +354,23 @@ def test_tls_uses_the_ca_file_of_the_registry(source: RegistryProcess, tmp_path:
             f"destination {secure.host}/{TO} shows a certificate that is not accepted; give its registry a ca_file, or "
             "have the certificate renewed (skopeo: "
         )
+
+
+def test_tls_uses_the_authorities_of_the_worker(
+    source: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both those of the bundle and those that only a directory has, like ours of another registry."""
+    for name in ("bundle", "directory", "other"):
+        (tmp_path / name).mkdir()
+    bundled, found, other = (CertificateAuthority.create(tmp_path / name) for name in ("bundle", "directory", "other"))
+    monkeypatch.setattr(authorities, "BUNDLES", [str(bundled.ca_file)])
+    monkeypatch.setattr(authorities, "DIRECTORIES", [str(found.ca_file.parent)])
+    for authority in (bundled, found):
+        with RegistryProcess(tls=authority.issue()) as secure:
+            copy_once(plain(source), Endpoint(host=secure.host))
+            copy_once(plain(source), Endpoint(host=secure.host, ca_file=other.ca_file))
+    with RegistryProcess(tls=other.issue()) as secure:
+        assert type(failure(plain(source), Endpoint(host=secure.host))) is ConfigurationError
 
 
 @pytest.mark.usefixtures("runner")

@@ -38,11 +38,13 @@ class Workspace:
     :param directory: readable by this user only.
     :param environment: all variables that skopeo gets, apart from those of proxies.
     :param outside: files outside of ``directory`` that skopeo reads too.
+    :param authorities: place for a file with this worker's certificate authorities; ``None`` when no TLS is used.
     """
 
     directory: Path
     environment: Mapping[str, str]
     outside: tuple[Path, ...] = ()
+    authorities: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,10 @@ def write_skopeo_files(
         policy_files=policy_files,
         temporary=temporary,
         workspace=Workspace(
-            directory=directory, environment=_environment(home), outside=_list_policy_files(policy_files)
+            directory=directory,
+            environment=_environment(home),
+            outside=_list_policy_files(policy_files),
+            authorities=directory / "authorities.pem" if source.tls or destination.tls else None,
         ),
     )
 

@@ -15,6 +15,7 @@ from typing import IO, cast
 
 from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.skopeo import lifeline
+from registry_sync.skopeo.authorities import authority_variables
 from registry_sync.skopeo.config_files import Workspace
 from registry_sync.skopeo.runner import SkopeoVersion, check_version, parse_version
 
@@ -43,7 +44,8 @@ class SkopeoBinary:
         return not lifeline.IS_SUPPORTED
 
     def start(self, argv: Sequence[str], workspace: Workspace) -> SkopeoProcess:
-        return SkopeoProcess(argv, workspace.environment)
+        found = authority_variables(workspace.authorities) if workspace.authorities else {}
+        return SkopeoProcess(argv, {**workspace.environment, **found})
 
 
 def find_skopeo() -> SkopeoBinary:
