@@ -26,10 +26,10 @@ from registry_sync.airflow.hooks.oci_registry import OciRegistryHook
 from registry_sync.checks.logins import check_login
 from registry_sync.config.registry import Registry, RegistryEntry
 from registry_sync.config.settings import SkopeoOptions
-from registry_sync.errors import ConfigurationError, LoginRejected, RegistrySyncError, TemporaryError
+from registry_sync.errors import ConfigurationError, LoginRejected, TemporaryError
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.clouds import cloud_of
-from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.endpoint import Credentials, Endpoint, Proxy
 from registry_sync.registry.identity.aws import AwsIdentity
 from registry_sync.registry.identity.aws_sessions import AwsKeys, AwsRole
 from registry_sync.registry.identity.azure import AzureIdentity
@@ -198,11 +198,12 @@ class TestAws:
         )
 
     def test_no_identity_names_where_it_was_looked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The metadata server is absent."""
+        """The machine has no role."""
         monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
-        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
-        with pytest.raises(ConfigurationError) as caught:
-            AwsIdentity(origin="this worker").log_in(Endpoint(host=ECR))
+        with serve_json(lambda _: (404, {})) as metadata:
+            monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url)
+            with pytest.raises(ConfigurationError) as caught:
+                AwsIdentity(origin="this worker").log_in(Endpoint(host=ECR))
         assert str(caught.value) == (
             "this worker has no AWS identity: none in the environment (AWS_ACCESS_KEY_ID, or AWS_ROLE_ARN with "
             "AWS_WEB_IDENTITY_TOKEN_FILE), the shared config and credentials files, the container's credentials "
@@ -409,10 +410,10 @@ class TestAzure:
         )
 
     def test_no_identity_names_where_it_was_looked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1")
-        monkeypatch.setattr("azure.core.pipeline.policies.RetryPolicy.sleep", lambda *_, **__: None)
-        with pytest.raises(RegistrySyncError) as caught:
-            AzureIdentity(origin="this worker").log_in(Endpoint(host=ACR))
+        with serve_json(lambda _: (400, {"error": "invalid_request", "error_description": "not found"})) as metadata:
+            monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", metadata.url)
+            with pytest.raises(ConfigurationError) as caught:
+                AzureIdentity(origin="this worker").log_in(Endpoint(host=ACR))
         assert str(caught.value).startswith(
             "this worker has no Azure identity: none in the environment (AZURE_CLIENT_SECRET, "
             "AZURE_CLIENT_CERTIFICATE_PATH, AZURE_FEDERATED_TOKEN_FILE), and no managed identity (IDENTITY_ENDPOINT, "
@@ -477,6 +478,9 @@ class Logins:
         self.issued.append(credentials)
         self.registry.accept("user", credentials.secret, seconds=self.seconds)
         return credentials
+
+    def with_proxy(self, _: Proxy | None) -> Logins:
+        return self
 
     def describe(self, _: Endpoint) -> str:
         return self.origin

@@ -64,7 +64,7 @@ class Silent:
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Silent]:
     """It stands for all clouds. Time limits are those of the package, shortened."""
-    for module in ("aws", "google"):
+    for module in ("aws", "google_transport"):
         monkeypatch.setattr(f"registry_sync.registry.identity.{module}.READ_SECONDS", 0.6)
     for limits in ("SDK_LIMITS", "METADATA_LIMITS"):
         monkeypatch.setitem(getattr(azure, limits), "read_timeout", 0.6)
@@ -105,10 +105,7 @@ def test_the_metadata_of_azure(silent: Silent, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("azure.core.pipeline.policies.RetryPolicy.get_backoff_time", lambda *_: 0.0)
     with pytest.raises(TemporaryError) as caught:
         AzureIdentity(origin="this worker").log_in(Endpoint(host=ACR))
-    assert (
-        without_time(caught.value)
-        == f"Azure did not answer a request for a token of this worker in N seconds; {ADVICE}"
-    )
+    assert str(caught.value).startswith("the metadata server of Azure gave this worker no identity: ")
     assert silent.connections() == 2
 
 

@@ -45,6 +45,11 @@ def with_login(proxy: Proxy) -> str:
     return f"{scheme}://{user}:{password}@{address}"
 
 
+def proxies_of_sdk(proxy: Proxy) -> dict[str, str]:
+    """The proxies of both schemes, as the SDKs of clouds take them; none for direct connections."""
+    return dict.fromkeys(("http", "https"), with_login(proxy)) if proxy.url else {}
+
+
 def shown_proxy(proxy: str) -> str:
     """The URL of a proxy without its login, for messages and logs.
 

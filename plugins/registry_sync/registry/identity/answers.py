@@ -5,6 +5,7 @@ The SDKs raise Python's own errors for answers that they cannot read, and have t
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,11 @@ CONNECT_SECONDS, READ_SECONDS = 5, 10
 
 ATTEMPTS = 2
 """Attempts of an SDK for each call, so that a cloud that does not respond takes about twenty seconds."""
+
+
+def ca_bundle() -> str | None:
+    """The bundle of certificates that the environment names, as the library ``requests`` reads it."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or None
 
 
 @contextmanager

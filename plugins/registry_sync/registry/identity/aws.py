@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from registry_sync.registry.identity.aws_errors import decoded_errors, decoded_s
 from registry_sync.registry.identity.aws_sessions import AwsKeys, AwsRole, assume_role, open_session
 from registry_sync.registry.identity.extras import require
 from registry_sync.registry.kinds import ECR_PUBLIC_HOSTS
-from registry_sync.registry.proxies import with_login
+from registry_sync.registry.proxies import proxies_of_sdk
 
 PUBLIC_REGION = "us-east-1"
 """The only region of the API of ECR Public."""
@@ -40,7 +40,8 @@ class AwsIdentity:
     :ivar region: of STS, where the role is assumed; by default that of the registry.
     :ivar endpoint_urls: addresses of services by their names, in place of AWS' own.
     :ivar options: of botocore's ``Config``, in place of ours.
-    :ivar proxy: that of the registry, for the calls to AWS too; ``None`` is that of the environment.
+    :ivar proxy: that of the registry, for the calls to AWS too; ``None`` is that of the environment. The metadata of
+        machines and containers is read directly.
     :ivar verify: the bundle of certificates for AWS' services; ``None`` is the SDK's own.
     """
 
@@ -76,6 +77,10 @@ class AwsIdentity:
         ):
             session = boto3.Session(botocore_session=self._session(region))
             return session.client(service, **self._client_options(service, region, options))
+
+    def with_proxy(self, proxy: Proxy | None) -> AwsIdentity:
+        """The identity, which asks AWS through the proxy of a registry."""
+        return replace(self, proxy=proxy)
 
     def forget_sessions(self) -> None:
         """Read the credentials again for the next client, because AWS rejects the present ones as expired."""
@@ -124,7 +129,7 @@ class AwsIdentity:
         """The session of the role, or of the identity itself."""
         name = "role" if self.role else "base"
         if "base" not in self._sessions:
-            self._sessions["base"] = open_session(self.keys, self.profile, self._config)
+            self._sessions["base"] = open_session(self.keys, self.profile, self._config, self.origin)
         if self.role and "role" not in self._sessions:
             base = self._sessions["base"]
 
@@ -156,17 +161,12 @@ class AwsIdentity:
             "connect_timeout": CONNECT_SECONDS,
             "read_timeout": READ_SECONDS,
             "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
-            **({"proxies": _proxies(self.proxy)} if self.proxy else {}),
+            **({"proxies": proxies_of_sdk(self.proxy)} if self.proxy else {}),
         }
         try:
             return Config(**{**ours, **self.options})
         except (TypeError, ValueError, AttributeError) as error:
             raise ConfigurationError(f"{self.origin}: its config_kwargs cannot be used: {error}") from error
-
-
-def _proxies(proxy: Proxy) -> Mapping[str, str]:
-    """Proxies as the SDK takes them. None at all are direct connections, whatever the environment has."""
-    return dict.fromkeys(("http", "https"), with_login(proxy)) if proxy.url else {}
 
 
 def _variants(host: EcrHost) -> Any:

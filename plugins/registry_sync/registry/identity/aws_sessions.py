@@ -10,6 +10,7 @@ from typing import Any
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry.identity.aws_errors import no_identity
+from registry_sync.registry.identity.aws_metadata import ask_directly
 
 METADATA_ATTEMPTS = 2
 """Attempts to reach the metadata server of a machine, with a timeout of a second each. The SDK's default is one."""
@@ -46,7 +47,7 @@ class AwsRole:
     token_file: str | None = None
 
 
-def open_session(keys: AwsKeys | None, profile: str | None, config: Any) -> Any:
+def open_session(keys: AwsKeys | None, profile: str | None, config: Any, origin: str) -> Any:
     """A botocore session with keys, of a profile, or, without both, of the environment.
 
     :param config: for the clients by which the SDK itself fetches credentials, such as for a web identity; their own
@@ -60,6 +61,8 @@ def open_session(keys: AwsKeys | None, profile: str | None, config: Any) -> Any:
         session.set_config_variable("metadata_service_num_attempts", METADATA_ATTEMPTS)
     if keys:
         session.set_credentials(keys.access_key_id, keys.secret_access_key, keys.session_token)
+    else:
+        ask_directly(session, origin)
     return session
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -21,14 +21,24 @@ from registry_sync.errors import (
     LoginRejected,
     RateLimited,
     RefusedError,
+    RegistrySyncError,
     TemporaryError,
 )
 from registry_sync.registry.clouds import Cloud
-from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.identity.answers import ATTEMPTS, CONNECT_SECONDS, READ_SECONDS, no_answer, read_answer
+from registry_sync.registry.endpoint import Credentials, Endpoint, Proxy
+from registry_sync.registry.identity.answers import (
+    ATTEMPTS,
+    CONNECT_SECONDS,
+    READ_SECONDS,
+    ca_bundle,
+    no_answer,
+    read_answer,
+)
 from registry_sync.registry.identity.extras import require
 from registry_sync.registry.identity.files import decode_os_error
+from registry_sync.registry.identity.metadata import is_named, is_outage, silent_server
 from registry_sync.registry.jwt_claims import jwt_claims, time_of
+from registry_sync.registry.proxies import proxies_of_sdk
 from registry_sync.registry.wire.auth import FixedAuthorization
 from registry_sync.registry.wire.exchange import RequestLimits
 from registry_sync.registry.wire.transport import Transport
@@ -42,8 +52,15 @@ SDK_LIMITS: dict[str, Any] = {
 }
 """Options of the SDK. Its own timeouts are minutes, and its retries are ten."""
 
-METADATA_LIMITS: dict[str, Any] = {"connection_timeout": 2, "read_timeout": 5, "retry_total": 3}
-"""The same for a managed identity, whose server is near, and which asks for retries while it starts."""
+METADATA_LIMITS: dict[str, Any] = {
+    "connection_timeout": 2,
+    "read_timeout": 5,
+    "retry_total": 3,
+    "use_env_settings": False,
+}
+"""The same for a managed identity, whose server is near, asks for retries while it starts, and is asked directly."""
+
+_SERVER_VARIABLES = ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "IDENTITY_ENDPOINT", "MSI_ENDPOINT", "IMDS_ENDPOINT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +99,7 @@ class AzureIdentity:
     :ivar origin: the place that the identity is written in, for messages.
     :ivar client_id: of a managed or workload identity; by default that of the environment, else the machine's own.
     :ivar tenant_id: of a workload identity; by default that of the environment.
+    :ivar proxy: that of the registry, for the calls to Entra ID too; ``None`` is that of the environment.
     """
 
     cloud: ClassVar[Cloud] = "azure"
@@ -90,6 +108,7 @@ class AzureIdentity:
     secret: AzureSecret | None = None
     client_id: str | None = None
     tenant_id: str | None = None
+    proxy: Proxy | None = None
     _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
 
@@ -102,6 +121,10 @@ class AzureIdentity:
         """
         token = self._token(endpoint)
         return _exchange(token, endpoint, self.origin)
+
+    def with_proxy(self, proxy: Proxy | None) -> AzureIdentity:
+        """The identity, which asks Entra ID through the proxy of a registry."""
+        return replace(self, proxy=proxy)
 
     def describe(self, endpoint: Endpoint) -> str:
         """The client id and the tenant, out of the token."""
@@ -125,7 +148,8 @@ class AzureIdentity:
         """A credential of the SDK. A configured one is used alone, so that its error is shown."""
         from azure import identity
 
-        options: dict[str, Any] = {"authority": os.environ.get("AZURE_AUTHORITY_HOST") or cloud.authority, **SDK_LIMITS}
+        authority = os.environ.get("AZURE_AUTHORITY_HOST") or cloud.authority
+        options: dict[str, Any] = {"authority": authority, **SDK_LIMITS, **_proxy_options(self.proxy)}
         if self.secret:
             secret = self.secret
             return identity.ClientSecretCredential(secret.tenant_id, secret.client_id, secret.client_secret, **options)
@@ -136,7 +160,13 @@ class AzureIdentity:
         client_id = self.client_id or os.environ.get("AZURE_CLIENT_ID")
         # With this option the SDK finds out within a second if there is a metadata server. Otherwise it takes half a
         # minute.
-        return identity.ManagedIdentityCredential(client_id=client_id, _enable_imds_probe=True, **METADATA_LIMITS)
+        return identity.ManagedIdentityCredential(
+            client_id=client_id, _enable_imds_probe=True, raw_response_hook=self._note_status, **METADATA_LIMITS
+        )
+
+    def _note_status(self, answer: Any) -> None:
+        """Remember the last status of the metadata server, which errors of the SDK do not have."""
+        self._found["status"] = answer.http_response.status_code
 
     @contextmanager
     def _decoded_errors(self) -> Iterator[None]:
@@ -153,13 +183,13 @@ class AzureIdentity:
         except (NoConnection, NoResponse) as error:
             raise no_answer("Azure", action, self.origin, started) from error
         except CredentialUnavailableError as error:
-            if isinstance(error.__cause__, NoResponse):  # a metadata server that is there
-                raise no_answer("Azure", action, self.origin, started) from error
+            if silence := _silence(error.__cause__, self._found.get("status", 0)):
+                raise silent_server("Azure", self.origin, silence) from error
             raise ConfigurationError(self._unavailable(error)) from error
         except ClientAuthenticationError as error:
-            if (error.status_code or 0) >= 500 or error.status_code == 429:
-                raise TemporaryError(f"Entra ID did not issue a token to {self.origin}: {error.message}") from error
-            raise LoginRejected(f"Entra ID denies a token to {self.origin}: {error.message}") from error
+            if isinstance(error.__cause__, NoConnection | NoResponse):
+                raise no_answer("Azure", action, self.origin, started) from error
+            raise _of_entra(error, self.origin) from error
         except HttpResponseError as error:
             raise TemporaryError(f"Entra ID did not issue a token to {self.origin}: {error.message}") from error
         except AzureError as error:
@@ -175,6 +205,38 @@ class AzureIdentity:
             "AZURE_CLIENT_CERTIFICATE_PATH, AZURE_FEDERATED_TOKEN_FILE), and no managed identity (IDENTITY_ENDPOINT, "
             f"or the metadata server of the machine): {error.message}"
         )
+
+
+def _proxy_options(proxy: Proxy | None) -> dict[str, Any]:
+    """Options of the SDK for the proxy of a registry, in place of proxies and certificates of the environment."""
+    if proxy is None:
+        return {}
+    return {"use_env_settings": False, "proxies": proxies_of_sdk(proxy), "connection_verify": ca_bundle() or True}
+
+
+def _of_entra(error: Any, origin: str) -> RegistrySyncError:
+    """The error of a token that was not issued. The SDK takes a service that is away for a denial."""
+    from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+
+    if isinstance(error.__cause__, ServiceRequestError | ServiceResponseError):
+        return TemporaryError(f"Entra ID cannot be asked for a token of {origin}: {error.message}")
+    if is_outage(error.status_code or 0):
+        return TemporaryError(f"Entra ID did not issue a token to {origin}: {error.message}")
+    return LoginRejected(f"Entra ID denies a token to {origin}: {error.message}")
+
+
+def _silence(error: BaseException | None, status: int) -> str:
+    """The error of a metadata server that may be there; empty for one that is not there, and for an answer.
+
+    :param status: of its last answer; 0 without one.
+    """
+    from azure.core.exceptions import ServiceRequestError, ServiceRequestTimeoutError, ServiceResponseError
+
+    if is_outage(status):
+        return f"it answered {status}"
+    is_silent = isinstance(error, ServiceRequestTimeoutError | ServiceResponseError)
+    is_missed = isinstance(error, ServiceRequestError) and is_named(_SERVER_VARIABLES)
+    return str(error) if is_silent or is_missed else ""
 
 
 def _exchange(token: str, endpoint: Endpoint, origin: str) -> Credentials:

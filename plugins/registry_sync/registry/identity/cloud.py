@@ -8,8 +8,7 @@ from typing import ClassVar, Protocol
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry.clouds import TITLES, Cloud, cloud_of, incomplete_host
-from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.identity.aws import AwsIdentity
+from registry_sync.registry.endpoint import Credentials, Endpoint, Proxy
 from registry_sync.registry.identity.renewal import RenewedCredentials
 
 
@@ -30,6 +29,12 @@ class CloudIdentity(Protocol):
         :raises LoginRejected: when the cloud denies them.
         :raises ConfigurationError: without such an identity, and when the SDK is not installed.
         :raises TemporaryError: when the cloud does not respond.
+        """
+
+    def with_proxy(self, proxy: Proxy | None) -> CloudIdentity:
+        """The identity, which asks its cloud through the proxy of a registry, and metadata servers directly.
+
+        :param proxy: ``None`` is that of the environment.
         """
 
     def describe(self, endpoint: Endpoint, /) -> str:
@@ -56,8 +61,7 @@ def with_identity(endpoint: Endpoint, identity: CloudIdentity, mask: Callable[[s
             f"{endpoint.host} has tls: false, which would send the token of {identity.origin} in clear text; nothing "
             "was sent. Remove tls: false"
         )
-    if isinstance(identity, AwsIdentity):
-        identity = replace(identity, proxy=endpoint.proxy)
+    identity = identity.with_proxy(endpoint.proxy)
     without_login = replace(endpoint, credentials=None, identity=None)
     credentials = RenewedCredentials(
         f"the {ours} identity of {identity.origin}", lambda: identity.log_in(without_login), mask

@@ -12,24 +12,19 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from registry_sync.errors import ConfigurationError, LoginRejected, TemporaryError
 from registry_sync.registry.clouds import Cloud
-from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.identity.answers import (
-    CONNECT_SECONDS,
-    READ_SECONDS,
-    no_answer,
-    read_answer,
-    unusable_answer,
-)
+from registry_sync.registry.endpoint import Credentials, Endpoint, Proxy
+from registry_sync.registry.identity.answers import no_answer, read_answer, unusable_answer
 from registry_sync.registry.identity.extras import require
 from registry_sync.registry.identity.files import check_readable, decode_os_error
+from registry_sync.registry.identity.google_transport import GoogleTransport
+from registry_sync.registry.identity.metadata import silent_server
 
 USER = "oauth2accesstoken"
 
@@ -56,6 +51,7 @@ class GoogleIdentity:
     :ivar info: a key of a service account, or a configuration for workload identity federation.
     :ivar file: path of a file with one.
     :ivar chain: service accounts, each of which acts for the next; the last one is used.
+    :ivar proxy: that of the registry, for the calls to Google too; ``None`` is that of the environment.
     """
 
     cloud: ClassVar[Cloud] = "google"
@@ -65,6 +61,7 @@ class GoogleIdentity:
     file: str | None = None
     chain: tuple[str, ...] = ()
     scopes: tuple[str, ...] = SCOPES
+    proxy: Proxy | None = None
     _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
 
@@ -81,6 +78,10 @@ class GoogleIdentity:
             end = credentials.expiry.replace(tzinfo=UTC) if credentials.expiry else None
             return Credentials(username=USER, secret=credentials.token, expires_at=end)
 
+    def with_proxy(self, proxy: Proxy | None) -> GoogleIdentity:
+        """The identity, which asks Google through the proxy of a registry."""
+        return replace(self, proxy=proxy)
+
     def describe(self, endpoint: Endpoint) -> str:  # noqa: ARG002 - it is the same for all registries
         """The e-mail address of the service account; else the kind of identity."""
         with self._lock, self._decoded_errors():
@@ -96,9 +97,14 @@ class GoogleIdentity:
         """Fetch a token. :raises TemporaryError: also for an answer without one."""
         action = "a request for a token"
         with read_answer("Google", action, self.origin):
-            credentials.refresh(_request())
+            credentials.refresh(self._transport())
         if not isinstance(credentials.token, str) or not credentials.token:
             raise unusable_answer("Google", action, self.origin)
+
+    def _transport(self) -> Any:
+        if "transport" not in self._found:
+            self._found["transport"] = GoogleTransport(self.proxy)
+        return self._found["transport"]
 
     def _credentials(self) -> Any:
         """Credentials of the SDK. The environment is searched once."""
@@ -117,7 +123,7 @@ class GoogleIdentity:
         else:
             if path := os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
                 check_readable(path)
-            found, _ = google.auth.default(scopes=self.scopes, request=_request())
+            found, _ = google.auth.default(scopes=self.scopes, request=self._transport())
         _check_token_file(found)
         if not self.chain:
             return found
@@ -144,6 +150,8 @@ class GoogleIdentity:
         try:
             yield
         except exceptions.DefaultCredentialsError as error:
+            if silence := self._transport().silence:
+                raise silent_server("Google Cloud", self.origin, silence) from error
             is_named = self.info or self.file or os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
             where = str(error) if is_named else f"none in {PLACES}"
             raise ConfigurationError(f"{self.origin} has no usable Google identity: {where}") from error
@@ -190,10 +198,3 @@ def _check_token_file(credentials: Any) -> None:
     source = info.get("credential_source") if isinstance(info, Mapping) else None
     if isinstance(source, Mapping) and isinstance(file := source.get("file"), str):
         check_readable(file)
-
-
-def _request() -> Any:
-    """The SDK's transport with shorter timeouts: its own are two minutes, and three seconds for metadata."""
-    from google.auth.transport.requests import Request
-
-    return partial(Request(), timeout=(CONNECT_SECONDS, READ_SECONDS))
