@@ -229,3 +229,43 @@ def test_what_skopeo_quotes(side: str, encoding: str, caplog: pytest.LogCaptureF
                 )
     assert "bad login" in str(caught.value)
     assert leaks(str(caught.value)) == leaks(caplog.text) == []
+
+
+SKOPEO_S_OWN = "own.0123456789abcdef0123456789"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "the request had Authorization: Bearer {}",
+        "token={} is not accepted",
+        '{{"access_token": "{}"}}',
+        "see https://storage.example/blob?X-Amz-Signature={}&X-Amz-Expires=60",
+    ],
+)
+def test_a_registry_quotes_the_token_that_skopeo_was_given(form: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Its login is its own, so that we do not know the token."""
+    caplog.set_level(logging.DEBUG)
+
+    def answer(request: ScriptedRequest) -> Reply:
+        if request.target.startswith("/token"):
+            return Reply(body=json.dumps({"token": SKOPEO_S_OWN, "expires_in": 300}).encode())
+        if request.authorization != f"Bearer {SKOPEO_S_OWN}":
+            return Reply(status=401, headers={"WWW-Authenticate": f'Bearer realm="{quotes.url}/token",service="x"'})
+        error = {"code": "DENIED", "message": f"bad login: {form.format(SKOPEO_S_OWN)}"}
+        return Reply(status=403, body=json.dumps({"errors": [error]}).encode())
+
+    with RegistryProcess() as healthy, ScriptedServer(answer) as quotes:
+        image = images.image([])
+        ends: Any = {
+            "source": Endpoint(host=quotes.host, tls=False, credentials=USER),
+            "destination": Endpoint(host=healthy.host, tls=False),
+        }
+        names: Any = {side: Reference(Repository(end.host, "team/app"), image.digest) for side, end in ends.items()}
+        with Skopeo(find_skopeo, **ends, copy_timeout_seconds=60, stall_timeout_seconds=60) as skopeo:
+            with pytest.raises(RegistrySyncError) as caught:
+                skopeo.copy(ImageCopy(**names, is_index=False, format="oci"))
+        assert any(request.authorization == f"Bearer {SKOPEO_S_OWN}" for request in quotes.shown)
+    assert "bad login" in str(caught.value)
+    assert SKOPEO_S_OWN[:12] not in str(caught.value)
+    assert SKOPEO_S_OWN[:12] not in caplog.text

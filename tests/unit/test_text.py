@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_sync.errors import RefusedError, TemporaryError
-from registry_sync.text import LONGEST_LINE, LONGEST_TEXT, harmless, one_line
+from registry_sync.text import LONGEST_LINE, LONGEST_TEXT, harmless, one_line, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,61 @@ def test_a_long_message_is_cut() -> None:
 def test_every_error_is_made_harmless(error: type[RefusedError]) -> None:
     assert str(error("tag \x1b[31mred")) == "tag \\x1b[31mred"
     assert len(str(error("x" * 10_000_000))) < LONGEST_TEXT
+
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJtaXJyb3IifQ.c2lnbmF0dXJlLW9mLWl0"
+TOKENS = ("0123456789abcdef", "ya29.a0AfB_byC1", "AQoDYXdzEJr//1234567890==", JWT)
+
+
+@pytest.mark.parametrize("token", TOKENS)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Authorization: Bearer {}",
+        "authorization: bearer {}",
+        "map[Authorization:[Bearer {}] Accept:[application/json]]",
+        'time="…" level=fatal msg="denied: \\"Authorization\\": \\"Bearer {}\\""',
+        "Proxy-Authorization: Basic {}",
+        "the request had Bearer {} and was refused",
+        "GET https://cdn.example/blob?X-Amz-Signature={}&X-Amz-Expires=60: 403",
+        "https://s.example/b?se=2026-01-01&amp;sig={}&amp;sp=r",
+        "https://cdn.example/b?Expires=1&Signature={}&Key-Pair-Id=K1",
+        "https://storage.example/b?X-Goog-Signature={}",
+        "https://cdn.example/b?x-amz-security-token={}",
+        "https://login.example/?next=%2Fblob%3Ftoken%3D{}",
+        '{{"token":"{}","expires_in":300}}',
+        '{{"access_token": "{}"}}',
+        'body: "{{\\"refresh_token\\":\\"{}\\"}}"',
+        "grant_type=refresh_token&refresh_token={}",
+        "token={}",
+    ],
+)
+def test_tokens_and_signatures_are_masked_by_the_words_before_them(form: str, token: str) -> None:
+    text = form.format(token)
+    for shown in (without_secrets(text), one_line(text), harmless(f"first\n{text}\nlast"), str(RefusedError(text))):
+        assert token[:12] not in shown
+        assert "***" in shown
+    assert without_secrets(form.format("***")) == form.format("***")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'WWW-Authenticate: Bearer realm="https://auth.example/token",service="registry",scope="repository:a/b:pull"',
+        "the strongest challenge is Bearer with an https realm, then Basic",
+        "authorization: denied, authentication required",
+        "unable to retrieve auth token: invalid username/password: unauthorized",
+        "the token service grants pull for quay.io/team/app, but not push",
+        "token=a1 is short; signature: missing; sig-verify, token-service and my-token=",
+        "a tag v1.2.3-token-2026, an image sha256:0123456789abcdef0123456789abcdef",
+        'write it as --conn-password "$PASSWORD" or as secret: CONNECTION_ID',
+        "eyJ is how tokens begin",
+        'curl -H "Authorization: Bearer $SECRET" https://hooks.example/',
+    ],
+)
+def test_other_text_is_kept(text: str) -> None:
+    assert (without_secrets(text), one_line(text), harmless(text)) == (text, text, text)
+
+
+def test_a_token_at_the_limit_of_a_line_is_masked_before_the_line_is_cut() -> None:
+    assert one_line(f"{'a' * 30} Bearer {JWT}", 50) == f"{'a' * 30} Bearer ***"

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus
 
 from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.text import MASK
 
 _SHORTEST = 4
 """Shorter secrets would be found in every other word."""
@@ -25,8 +26,6 @@ _LONGEST_LOGIN = 64 * 1024
 """Longer bodies are content, and not logins."""
 
 _NAMES_SECRET = re.compile(r"token|secret|passw|key|auth", re.IGNORECASE)
-
-MASK = "***"
 
 
 class SentSecrets:
