@@ -85,7 +85,10 @@ def _problems(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...], r
         if image.tag:
             yield f"{image}: nothing brings it to {registry.name!r} ({registry.host}); mirror it there"
         else:
-            yield f"{image}: a digest without a tag cannot be mirrored or checked; name it as NAME:TAG@{image.digest}"
+            yield (
+                f"{image}: a digest without a tag cannot be mirrored or checked; name it as NAME:TAG@{image.digest}, "
+                "with any TAG of your own"
+            )
     listed = {Repository.at(registry.host, image.repository) for image in pool.images if image.is_named}
     for supply in supplies:
         if supply.image in listed and supply.endpoint is not registry and not supply.is_fed:

@@ -96,7 +96,12 @@ def _fault_of_name(text: str) -> str:
         return "it is empty"
     if len(text) > MAX_NAME_LENGTH:
         return f"it has {len(text)} characters, at most {MAX_NAME_LENGTH} are allowed"
-    if "@" in text or ":" in text:
+    if "@" in text:
+        return (
+            "write it without registry, tag and digest; names: (below tags:) takes a digest as TAG@sha256:…, with any "
+            "TAG of your own"
+        )
+    if ":" in text:
         return "write it without registry, tag and digest (tags have a key of their own)"
     if _NAME.fullmatch(text.lower()):
         return f"upper-case letters are not allowed; write {text.lower()!r}"

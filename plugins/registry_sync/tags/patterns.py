@@ -70,11 +70,18 @@ def parse_pattern(text: str) -> Pattern:
         raise ConfigurationError(f"{quoted(text)} matches no name; its [ has no ]")
     if strange := next(filter(_NEVER_IN_NAMES.fullmatch, GLOB_PART.findall(text)), None):
         raise ConfigurationError(
-            f"{quoted(text)} matches no name, because names do not contain {quoted(strange)}; globs have *, ? and "
-            "[a-z]; write a regular expression as /…/"
+            f"{quoted(text)} matches no name, because names do not contain {quoted(strange)}; {_advice(text)}"
         )
     return Pattern(text, re.compile(translate(text)))
 
+
+def _advice(text: str) -> str:
+    if _HAS_DIGEST.search(text):
+        return "an image by its digest is written in names:, as TAG@sha256:…, with any TAG of your own"
+    return "globs have *, ? and [a-z]; write a regular expression as /…/"
+
+
+_HAS_DIGEST = re.compile("(?:^|@)sha(?:256|512):")
 
 GLOB_PART = re.compile(r"\[(?:!.|[^!])[^\]]*\]|.", re.DOTALL)
 """The parts of a glob: sets, and single characters."""

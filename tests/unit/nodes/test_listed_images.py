@@ -101,7 +101,7 @@ def test_a_digest_alone_is_named_and_disturbs_nothing_else(
     assert main(["nodes", "audit", "--mirrors-file", str(path), "--pool", "outside"]) == FAILED
     assert (
         f"PROBLEM: {host}/a/b@{DIGEST}: a digest without a tag cannot be mirrored or checked; name it as "
-        f"NAME:TAG@{DIGEST}"
+        f"NAME:TAG@{DIGEST}, with any TAG of your own"
     ) in capsys.readouterr().out.splitlines()
 
 
@@ -182,7 +182,7 @@ def test_a_list_without_usable_images_is_refused(tmp_path: Path, images: str) ->
     _, problems = load_healthy_mirrors(write(tmp_path, images=images))
     expected = (
         f"mirrors.yaml:10: mirrors.world.repositories: lists/nodes.txt:1: 'quay.io/team/app@{DIGEST}' has a digest and "
-        f"no tag; write quay.io/team/app:TAG@{DIGEST}, or remove it"
+        f"no tag; write quay.io/team/app:TAG@{DIGEST}, with any TAG of your own, or remove it"
         if images.startswith("quay")
         else "mirrors.yaml:10: mirrors.world.repositories: 'lists/nodes.txt' names no image"
     )
@@ -284,7 +284,7 @@ def test_collect_leaves_out_a_digest_without_a_tag(tmp_path: Path, capsys: pytes
     code, source, output = collect(tmp_path, f"quay.io/team/app:v1\nquay.io/team/pause@{DIGEST}\n")
     reason = (
         f"quay.io/team/pause@{DIGEST} has a digest and no tag; name it as quay.io/team/pause:TAG@{DIGEST} in another "
-        "input"
+        "input, with any TAG of your own"
     )
     assert (code, capsys.readouterr().err) == (FAILED, f"{source}:2: left out: {reason}\n")
     assert written(output) == ["quay.io/team/app:v1", f"# left out: {reason}"]
@@ -387,7 +387,8 @@ PART = ": 'quay.io/team/app' is only a part of an image's name, as in Helm value
             f"# head\nquay.io/team/app@{DIGEST}\n",
             (
                 f":2: left out: quay.io/team/app@{DIGEST} has a digest and no tag; name it as "
-                f"quay.io/team/app:TAG@{DIGEST} in another input\nno image is left; nothing was written\n"
+                f"quay.io/team/app:TAG@{DIGEST} in another input, with any TAG of your own\nno image is left; "
+                "nothing was written\n"
             ),
         ),
     ],

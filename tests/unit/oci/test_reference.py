@@ -138,6 +138,10 @@ def test_valid_repository_names_are_accepted(name: str) -> None:
 
 GRAMMAR = "only a-z, 0-9 and single '.', '_', '-' or '__' between them, in parts separated by '/'"
 NO_TAG = "write it without registry, tag and digest (tags have a key of their own)"
+BY_DIGEST = (
+    "write it without registry, tag and digest; names: (below tags:) takes a digest as TAG@sha256:…, with any TAG of "
+    "your own"
+)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,9 @@ NO_TAG = "write it without registry, tag and digest (tags have a key of their ow
         ("app:v1", NO_TAG),
         ("App:v1", NO_TAG),
         ("localhost:5000/app", NO_TAG),
-        (f"app@sha256:{HEX}", NO_TAG),
+        (f"app@sha256:{HEX}", BY_DIGEST),
+        (f"quay.io/app@sha256:{HEX}", BY_DIGEST),
+        (f"app:v1@sha256:{HEX}", BY_DIGEST),
         ("two words", GRAMMAR),
         ("Two Words", GRAMMAR),
         ("a//b", GRAMMAR),

@@ -188,3 +188,14 @@ EXPRESSIONS = st.recursive(ATOMS, _larger, max_leaves=6)
 @given(EXPRESSIONS, st.text(alphabet="ab1.-]", max_size=6))
 def test_expressions_match_what_they_match_in_python(expression: str, text: str) -> None:
     assert parse_pattern(f"/{expression}/").matches(text) == (re.fullmatch(expression, text, re.DOTALL) is not None)
+
+
+@pytest.mark.parametrize("glob", [f"sha256:{'a' * 64}", f"v1@sha256:{'a' * 64}", f"sha512:{'a' * 128}"])
+def test_a_digest_is_not_a_pattern(glob: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_pattern(glob)
+    character = "@" if "@" in glob else ":"
+    assert str(caught.value) == (
+        f"{quoted(glob)} matches no name, because names do not contain {quoted(character)}; an image by its digest is "
+        "written in names:, as TAG@sha256:…, with any TAG of your own"
+    )

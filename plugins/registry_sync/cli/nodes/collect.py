@@ -66,7 +66,7 @@ def _untagged(images: Iterable[str], listed: Iterable[str]) -> list[str]:
 
 def _no_tag(image: str) -> str:
     name, _, digest = image.partition("@")
-    return f"{image} has a digest and no tag; name it as {name}:TAG@{digest} in another input"
+    return f"{image} has a digest and no tag; name it as {name}:TAG@{digest} in another input, with any TAG of your own"
 
 
 def _write(path: Path, text: str) -> None:

@@ -162,7 +162,8 @@ def _add_tag(pins: dict[str, str], image: str, at: str) -> None:
     before, sign, digest = suffix.partition("@")
     if sign and not before:
         raise ConfigurationError(
-            f"{at}: {quoted(image)} has a digest and no tag; write {name}:TAG@{digest}, or remove it"
+            f"{at}: {quoted(image)} has a digest and no tag; write {name}:TAG@{digest}, with any TAG of your own, or "
+            "remove it"
         )
     if digest and pins.get(tag, digest) not in ("", digest):
         raise ConfigurationError(
