@@ -15,7 +15,8 @@ from registry_sync.oci.artifact_tags import referrers_tag
 from registry_sync.oci.manifest import ACCEPT
 from registry_sync.oci.reference import Digest
 from registry_sync.sync import publish
-from registry_sync.sync.window import Window
+from registry_sync.sync.window import PUSHED, Window
+from registry_sync.tags.rules import only_tags
 from testkit import images
 from testkit.images import Image
 from testkit.interceptor import Interceptor
@@ -518,6 +519,33 @@ class TestReferrers:
         assert counted(late) == {"copied": 1, "unchanged": 1}
         found = {each["digest"] for each in listed(destination, name, referrers_tag(content.digest))}
         assert found == {str(first.digest), str(second.digest)}
+
+    @pytest.mark.parametrize("named", ["its image", "its digest"])
+    def test_one_that_comes_later_is_copied_when_an_event_names_its_image(
+        self,
+        source: RegistryProcess,
+        source_api: ReferrersApi,
+        destination: RegistryProcess,
+        destination_api: ReferrersApi,
+        name: str,
+        named: str,
+    ) -> None:
+        """Cosign 3 pushes a signature by digest alone. The CI reports the image again, by its tag or its digest."""
+        content, other = (images.image([], labels={"text": f"{name} {tag}"}) for tag in ("v1", "v2"))
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, "v2", other)
+        route = make_route(source_api, destination_api, name)
+        run_route(route)
+        late, of_other = (images.bare_artifact(f"late {image.digest}", subject=image) for image in (content, other))
+        images.push(source.url, name, None, late)
+        images.push(source.url, name, None, of_other)
+        tag = "v1" if named == "its image" else f"sha256-{content.digest.encoded}"
+        report = run_route(route, only_tags=only_tags([tag]), window=PUSHED)
+        assert result_of(report, str(late.digest)).reason == f"attached to {content.digest.short}"
+        assert images.resolve(destination.url, name, late.digest) == late.digest
+        assert images.resolve(destination.url, name, of_other.digest) is None
+        again = run_route(route, only_tags=only_tags([tag]), window=PUSHED)
+        assert "copied" not in counted(again)
 
     def test_what_the_destination_lists_by_itself_stays_in_the_list(
         self, source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str

@@ -11,7 +11,7 @@ from registry_sync.oci.reference import Digest
 from registry_sync.routes.route import Route
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.verification.deep_check import DeepCheck
-from registry_sync.sync.window import ALL_TAGS, Window
+from registry_sync.sync.window import ALL_TAGS, PUSHED, Window
 from registry_sync.tags.rules import TagRule, only_tags
 
 
@@ -49,6 +49,15 @@ class RouteScope:
         """The images whose signatures or other artifacts ``tags`` name."""
         named = (subject_of(pattern.text) for pattern in self.tags.include or ())
         return frozenset(subject for subject in named if subject)
+
+    @property
+    def looks_for_artifacts(self) -> bool:
+        """True if images in sync may have new artifacts: in a full check, and where an event names their tags.
+
+        A signature is often pushed some time after its image, by digest, of which registries send no event that names
+        a tag. A CI can then report the tag of the image once more.
+        """
+        return self.window.is_full_check or (self.window == PUSHED and self.tags.applies)
 
     def to_json(self) -> dict[str, Any]:
         """The scope as JSON-simple values."""

@@ -115,9 +115,9 @@ class AttachedArtifacts:
         """Copy artifacts that were pushed to the source later than their image.
 
         These are the artifact tags that the scope names, and those pushed in its window; in a full check all artifact
-        tags, and the referrers of all images in sync.
+        tags, and the referrers of all images in sync; after a push the referrers of the images whose tags it names.
         """
-        in_sync = self._in_sync if scope.window.is_full_check else frozenset[Digest]()
+        in_sync = self._in_sync if scope.looks_for_artifacts else frozenset[Digest]()
         late = {*self._tags.subjects_in(scope.window), *scope.subjects, *in_sync}
         with thread_pool(self._session.route.settings.parallel_copies) as pool:
             for _ in pool.map(self._copy_late, sorted(late - self._copied.keys())):
