@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 from registry_sync.events.proofs import Proof, find_proof
 from registry_sync.events.reported import Reported
 from registry_sync.events.senders.generic import find_mistake, is_generic, is_meant
-from registry_sync.events.senders.table import GENERIC, Sender, sender_of
+from registry_sync.events.senders.table import GENERIC, PUSH_SERVICES, sender_of
 from registry_sync.events.strict_json import BadJson, read_object
 
 
@@ -34,7 +34,17 @@ class Request:
     body: bytes
 
 
-NOT_GENUINE = Refused(status=401, message="the request does not prove that it is genuine")
+def not_genuine(kind: str) -> Refused:
+    """The refusal of a request without a valid proof, with the other way for services that cannot send ours.
+
+    Pub/Sub sends a token that only Google's keys can prove, SNS and Event Grid want an answer to a handshake first.
+
+    >>> not_genuine("google").message
+    'the request does not prove that it is genuine; if Google Pub/Sub sent it, read its messages by events: {queue: …}'
+    """
+    service = PUSH_SERVICES.get(kind)
+    other_way = f"; if {service} sent it, read its messages by events: {{queue: …}}" if service else ""
+    return Refused(status=401, message=f"the request does not prove that it is genuine{other_way}")
 
 
 def read_request(request: Request, *, kind: str, host: str, secret: str) -> Reported | Refused:
@@ -45,16 +55,17 @@ def read_request(request: Request, *, kind: str, host: str, secret: str) -> Repo
     proof = find_proof(request.headers, request.body, secret)
     sender = sender_of(kind)
     if proof is Proof.WRONG or (proof is Proof.NONE and sender.proves):
-        return NOT_GENUINE
+        return not_genuine(kind)
     try:
         document = read_object(_json_of(request))
     except BadJson as error:
         return Refused(status=400, message=str(error))
-    return _read(document, sender, host, secret, proven=proof is Proof.VALID)
+    return _read(document, kind, host, secret, proven=proof is Proof.VALID)
 
 
-def _read(document: Mapping[str, Any], sender: Sender, host: str, secret: str, *, proven: bool) -> Reported | Refused:
+def _read(document: Mapping[str, Any], kind: str, host: str, secret: str, *, proven: bool) -> Reported | Refused:
     """Read a body whose headers prove it. Of a sender without such headers, a token in the body must be right."""
+    sender = sender_of(kind)
     generic = {key: value for key, value in document.items() if key != "token"}
     if proven and (sender is GENERIC or is_meant(generic)) and (mistake := find_mistake(generic, host)):
         return Refused(status=422, message=mistake)
@@ -62,9 +73,9 @@ def _read(document: Mapping[str, Any], sender: Sender, host: str, secret: str, *
     if "token" in document and not proven:
         proven = isinstance(token, str) and hmac.compare_digest(token.encode("utf-8", "replace"), secret.encode())
         if not proven:
-            return NOT_GENUINE
+            return not_genuine(kind)
     if is_generic(generic):
-        return GENERIC.read(document, host) if proven else NOT_GENUINE
+        return GENERIC.read(document, host) if proven else not_genuine(kind)
     return sender.read(document, host)
 
 

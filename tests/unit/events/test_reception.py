@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.events.reception import NOT_GENUINE, Refused, Request, read_request
+from registry_sync.events.reception import Refused, Request, not_genuine, read_request
 from registry_sync.events.reported import Ignored, Reported
 from registry_sync.events.senders.table import SENDERS
 from testkit.webhooks import SECRET, Sent, load_requests, signed
@@ -50,18 +50,18 @@ def test_a_request_with_another_secret_is_refused(sent: Sent) -> None:
     proofs = {"Authorization", "X-Hub-Signature-256", "X-JFrog-Event-Auth", "X-Nexus-Webhook-Signature"}
     has_proof = bool(proofs & sent.headers.keys()) or "X-Registry-Sync-Secret" in sent.headers or b"token" in sent.body
     if has_proof:
-        assert receive(sent.headers, sent.body, sent.kind) == NOT_GENUINE
+        assert receive(sent.headers, sent.body, sent.kind) == not_genuine(sent.kind)
 
 
 @pytest.mark.parametrize("sent", REQUESTS, ids=str)
 def test_a_sender_that_can_prove_itself_must(sent: Sent) -> None:
     if sent.kind not in SENDERS or SENDERS[sent.kind].proves:
-        assert receive({}, sent.body, sent.kind) == NOT_GENUINE
+        assert receive({}, sent.body, sent.kind) == not_genuine(sent.kind)
 
 
 @pytest.mark.parametrize("sent", [sent for sent in REQUESTS if "Signature" in str(sent.headers)], ids=str)
 def test_a_signature_is_of_this_body_alone(sent: Sent) -> None:
-    assert receive(sent.headers, sent.body + b" ", sent.kind) == NOT_GENUINE
+    assert receive(sent.headers, sent.body + b" ", sent.kind) == not_genuine(sent.kind)
 
 
 def test_two_names_of_a_repository_are_kept() -> None:
@@ -103,7 +103,20 @@ def test_the_generic_form_needs_a_proof_at_every_address(name: str, value: str, 
         if is_genuine:
             assert named(found) == [("team/app", ("v1",))]
         else:
-            assert found == NOT_GENUINE
+            assert found == not_genuine(kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "service"), [("google", "Google Pub/Sub"), ("acr", "Azure Event Grid"), ("ecr", "Amazon SNS")]
+)
+def test_a_service_that_cannot_prove_itself_is_told_of_the_queue(kind: str, service: str) -> None:
+    """Pub/Sub sends a token that Google signed, SNS and Event Grid a handshake without any proof."""
+    token = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b'{"alg":"RS256"}', b"{}", b"s"))
+    body = json.dumps({"message": {"data": "e30="}, "subscription": "projects/p/subscriptions/s"}).encode()
+    expected = f"the request does not prove that it is genuine; if {service} sent it, read its messages by events: "
+    for headers in ({"Authorization": f"Bearer {token}"}, {}):
+        assert receive(headers, body, kind) == Refused(status=401, message=expected + "{queue: …}")
+    assert receive({}, body, "harbor") == Refused(status=401, message="the request does not prove that it is genuine")
 
 
 def test_one_valid_proof_suffices_beside_that_of_a_proxy() -> None:
@@ -116,7 +129,7 @@ def test_one_valid_proof_suffices_beside_that_of_a_proxy() -> None:
 @pytest.mark.parametrize("token", ["wrong", "", None, 7, [SECRET], "\ud800"])
 def test_a_token_in_a_body_must_be_right(token: Any) -> None:
     body = json.dumps({"repository": "team/app", "updated_tags": ["v1"], "token": token}).encode()
-    assert receive({}, body) == NOT_GENUINE
+    assert receive({}, body) == not_genuine("quay")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +231,7 @@ def test_a_slip_of_ones_own_ci_is_refused(kind: str, body: dict[str, Any], messa
     sent, expected = json.dumps(body).replace("HOST", host).encode(), message.replace("HOST", host)
     for headers in ({"Authorization": f"Bearer {SECRET}"}, signed({"X-Hub-Signature-256": "sha256=SHA256"}, sent)):
         assert receive(headers, sent, kind) == Refused(status=422, message=expected)
-    assert receive({"X-Registry-Sync-Secret": FORGED}, sent, kind) == NOT_GENUINE
+    assert receive({"X-Registry-Sync-Secret": FORGED}, sent, kind) == not_genuine(kind)
     assert not isinstance(receive({}, sent, kind), tuple)
 
 

@@ -77,6 +77,19 @@ def sender_of(kind: str) -> Sender:
 _IN_QUEUES: Mapping[str, Reader] = {"acr": event_grid.read, "google": google.read}
 """Forms that clouds send to their queues. Azure's form contains its webhook's form, which is then not read again."""
 
+PUSH_SERVICES: Mapping[str, str] = {
+    "acr": "Azure Event Grid",
+    "ecr": "Amazon SNS",
+    "google": "Google Pub/Sub",
+}
+"""Services of clouds that send the events of a kind of registry to an address, without a proof that we can check.
+
+Their messages come from a queue: :func:`readers_of_messages`.
+https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions
+https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.prepare.html
+https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema
+"""
+
 
 def readers_of_messages(kind: str) -> Iterator[Reader]:
     """Readers of a message in a queue, for the forms that a registry of ``kind`` may send there."""
