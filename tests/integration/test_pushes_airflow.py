@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -128,9 +129,15 @@ def test_the_page_has_the_age_of_the_last_event(world: World) -> None:
     assert events["second"]["chained_at"]
     assert not events["second"]["received_at"]
     assert events["first"]["lost_total"] == 0
+    runs = {row["mirror"]: row["dag"]["pushes"] for row in rows}
+    assert (runs["first"]["dag_id"], runs["first"]["is_paused"]) == ("mirror_first_pushes", False)
+    assert (runs["first"]["last_run"]["state"], runs["second"]["last_run"]["state"]) == ("success", "success")
+    reasons = {row["mirror"]: row["reasons"][0] for row in rows}
+    assert reasons["first"].startswith("only runs for pushes have come yet, which look at what events name; ")
     page = requests.get(f"{world.airflow.url}/registry-sync/", headers=headers, timeout=30).text
     assert "last event: <time" in page
     assert "last event: from another mirror, <time" in page
+    assert re.search(r"pushes: *<a [^>]*mirror_first_pushes/runs/[^>]*>✓ success</a>", page)
 
 
 def test_polling_finds_what_no_event_named(world: World) -> None:

@@ -38,7 +38,16 @@ def test_the_overview(viewer: Person) -> None:
     assert best["tags"] == {**dict.fromkeys(TAGS, 0), "selected": 1200, "in_sync": 1200}
     assert (best["routes"], best["routes_by_status"], best["oldest_lacking"]) == (40, {"in_sync": 40}, None)
     assert (best["fresh_within_seconds"], best["is_broken"], best["reasons"]) == (7200.0, False, [])
-    assert best["dag"].keys() == {"dag_id", "is_paused", "is_gone", "disabled", "next_run_at", "last_run", "running"}
+    assert best["dag"].keys() == {
+        "dag_id",
+        "is_paused",
+        "is_gone",
+        "disabled",
+        "next_run_at",
+        "last_run",
+        "running",
+        "pushes",
+    }
     assert best["dag"]["last_run"].keys() == {"run_id", "state", "started_at", "ended_at"}
     assert rows[0]["oldest_lacking"].keys() == {"source", "route", "tag", "since", "age_seconds"}
     assert [row["mirror"] for row in items(viewer, "/api/overview?mirror=hub&destination=acr")] == ["hub"]

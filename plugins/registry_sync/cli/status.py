@@ -17,6 +17,7 @@ from registry_sync.state.lookup.failing import FailingRoute
 from registry_sync.state.lookup.overview import OverviewRow
 from registry_sync.state.lookup.queries import get_overview, list_failing, overview_notes
 from registry_sync.state.pushes import PushesState
+from registry_sync.state.runs import MirrorRuns, PushRuns
 from registry_sync.state.store import StateReader
 from registry_sync.text import one_line
 from registry_sync.text_table import human_duration, table
@@ -85,7 +86,8 @@ def _text(rows: Sequence[OverviewRow], notes: Sequence[str], now: datetime) -> I
         yield "Airflow has no mirrors: it has read no DAG of a mirrors file"
     for row in rows:
         yield from _reasons(row)
-    yield from event_lines({row.mirror: row.pushes for row in rows if row.pushes}, now)
+    runs = {row.mirror: row.runs for row in rows if row.runs}
+    yield from event_lines({row.mirror: row.pushes for row in rows if row.pushes}, runs, now)
     yield from (line for note in notes for line in wrap(f"note: {note}", WIDTH))
 
 
@@ -104,7 +106,7 @@ def _row(row: OverviewRow, now: datetime) -> tuple[str, ...]:
     )
 
 
-def event_lines(pushes: Mapping[str, PushesState], now: datetime) -> Iterator[str]:
+def event_lines(pushes: Mapping[str, PushesState], runs: Mapping[str, MirrorRuns], now: datetime) -> Iterator[str]:
     """Yield a line for each mirror that events start: the age of its last event, and the number of tags without one."""
     if pushes:
         yield "\nEvents:"
@@ -113,7 +115,7 @@ def event_lines(pushes: Mapping[str, PushesState], now: datetime) -> Iterator[st
         named = f", the last {lost.repository}:{lost.tag}" if lost else ""
         tags = f"; tags that no event named: {state.lost.total}{named}" if state.lost.total else ""
         yield from wrap(
-            one_line(f"{mirror}: last event {_last_event(state, now)}{tags}"),
+            one_line(f"{mirror}: last event {_last_event(state, now)}{_runs(runs.get(mirror), now)}{tags}"),
             WIDTH,
             initial_indent="  ",
             subsequent_indent="    ",
@@ -127,6 +129,33 @@ def _last_event(state: PushesState, now: datetime) -> str:
     if chained:
         return f"{received}, from another mirror {chained}" if received else f"from another mirror, {chained}"
     return received or "none yet"
+
+
+def _runs(runs: MirrorRuns | None, now: datetime) -> str:
+    """The last run for pushes, and the next one of the schedule, which finds what events have missed."""
+    if runs is None or runs.pushes is None:
+        return ""
+    return f"; {_last_run(runs.pushes, now)}; {_next_run(runs, now)}"
+
+
+def _last_run(pushes: PushRuns, now: datetime) -> str:
+    if pushes.is_paused:
+        return f"{pushes.dag_id} is paused"
+    if pushes.last is None or pushes.last.ended_at is None:
+        return "no run for pushes yet"
+    age = human_duration(age_seconds(pushes.last.ended_at, now))
+    return f"last run for pushes {pushes.last.state}, {age} ago"
+
+
+def _next_run(runs: MirrorRuns, now: datetime) -> str:
+    if runs.disabled or runs.is_paused:
+        return f"{runs.dag_id} is {runs.disabled or 'paused'}"
+    if runs.running:
+        return f"{runs.dag_id} is {runs.running.state}"
+    if runs.next_run_at is None:
+        return f"{runs.dag_id} has no schedule"
+    due = human_duration(abs((runs.next_run_at - now).total_seconds()))
+    return f"next scheduled run {f'in {due}' if runs.next_run_at > now else f'due {due} ago'}"
 
 
 def _reasons(row: OverviewRow) -> Iterator[str]:

@@ -20,6 +20,18 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PushRuns:
+    """The runs for pushes of a mirror that events start. Their DAG has no schedule.
+
+    :ivar last: the last run that ended.
+    """
+
+    dag_id: str
+    is_paused: bool = False
+    last: Run | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorRuns:
     """The runs of a mirror.
 
@@ -29,6 +41,7 @@ class MirrorRuns:
     :ivar disabled: set while all of the mirror is disabled, such as ``disabled until 2026-12-24 06:00 UTC``.
     :ivar last: the last run that ended.
     :ivar running: a run that is queued or running now.
+    :ivar pushes: ``None`` without ``events:``.
     """
 
     mirror: str
@@ -39,3 +52,4 @@ class MirrorRuns:
     next_run_at: datetime | None = None
     last: Run | None = None
     running: Run | None = None
+    pushes: PushRuns | None = None

@@ -13,7 +13,7 @@ from registry_sync.state.document import as_document
 from registry_sync.state.lookup.overview import OldestLacking, TagCounts, overview, overview_row
 from registry_sync.state.names import DESTINATION_KEY, index_key
 from registry_sync.state.route import Problem
-from registry_sync.state.runs import MirrorRuns, Run
+from registry_sync.state.runs import MirrorRuns, PushRuns, Run
 from registry_sync.state.stored_destination import StoredDestination, read_destination
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -92,6 +92,47 @@ FAULTS: list[tuple[str, dict[str, Any], tuple[str, tuple[str, ...]]]] = [
 @pytest.mark.parametrize(("fields", "expected"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
 def test_what_is_wrong_with_the_whole_is_said(fields: dict[str, Any], expected: tuple[str, tuple[str, ...]]) -> None:
     assert judged(stored(**fields)) == expected
+
+
+PUSHES = PushRuns(dag_id="mirror_team_pushes", last=Run(run_id="asset_triggered__1", state="success", ended_at=NOON))
+ONLY_PUSHES = "only runs for pushes have come yet, which look at what events name; "
+
+
+@pytest.mark.parametrize(
+    ("runs", "reasons"),
+    [
+        (replace(RUNS, pushes=replace(PUSHES, last=None)), ("no run has listed the routes yet",)),
+        (
+            replace(RUNS, pushes=PUSHES, next_run_at=NOON + HOUR),
+            (f"{ONLY_PUSHES}the first full run is due in 1 h",),
+        ),
+        (
+            replace(RUNS, pushes=PUSHES, next_run_at=NOON - timedelta(minutes=2)),
+            (f"{ONLY_PUSHES}the first full run was due 2 min ago",),
+        ),
+        (
+            replace(RUNS, pushes=PUSHES, next_run_at=None),
+            (f"{ONLY_PUSHES}trigger {RUNS.dag_id} for the first full run",),
+        ),
+        (
+            replace(RUNS, pushes=PUSHES, running=Run(run_id="r", state="running", started_at=NOON)),
+            (f"{ONLY_PUSHES}the first full run is running",),
+        ),
+        (
+            replace(RUNS, pushes=PUSHES, is_paused=True),
+            (
+                f"{ONLY_PUSHES}unpause {RUNS.dag_id} for the first full run",
+                f"{RUNS.dag_id} is paused: only runs for pushes start, and nothing finds what events miss",
+            ),
+        ),
+        (
+            replace(RUNS, pushes=replace(PUSHES, is_paused=True), is_paused=True),
+            (f"{ONLY_PUSHES}unpause {RUNS.dag_id} for the first full run", "the DAG is paused: no run starts"),
+        ),
+    ],
+)
+def test_a_mirror_of_pushes_alone_waits_for_its_first_full_run(runs: MirrorRuns, reasons: tuple[str, ...]) -> None:
+    assert judged(stored(listed_at=None), runs) == ("unknown", reasons)
 
 
 ENDED = Run(run_id="scheduled__2026-03-01T12:00:00+00:00", state="failed", ended_at=NOON + HOUR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from registry_sync.state.pushes import (
     after_events,
     read_pushes,
 )
+from registry_sync.state.runs import MirrorRuns, PushRuns, Run
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LOST = [LostTag(repository="team/app", tag=f"v{number}", found_at=NOON) for number in range(MAX_LOST + 5)]
@@ -73,11 +75,45 @@ def test_the_command_status_names_them() -> None:
         "d": PushesState(events=LastEvents(received_at=NOON - timedelta(hours=1), chained_at=NOON)),
         "a": PushesState(events=LastEvents(received_at=NOON), lost=LostEvents(total=2, tags=tuple(LOST[:1]))),
     }
-    assert list(event_lines(pushes, NOON + timedelta(minutes=5))) == [
+    assert list(event_lines(pushes, {}, NOON + timedelta(minutes=5))) == [
         "\nEvents:",
         "  a: last event 5 min ago; tags that no event named: 2, the last team/app:v0",
         "  b: last event none yet",
         "  c: last event from another mirror, 5 min ago",
         "  d: last event 1 h 5 min ago, from another mirror 5 min ago",
     ]
-    assert list(event_lines({}, NOON)) == []
+    assert list(event_lines({}, {}, NOON)) == []
+
+
+PAUSED = PushRuns(dag_id="mirror_a_pushes", is_paused=True)
+ENDED = PushRuns(dag_id="mirror_a_pushes", last=Run(run_id="r", state="success", ended_at=NOON))
+RUNS = MirrorRuns(mirror="a", dag_id="mirror_a", pushes=ENDED)
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        (replace(RUNS, pushes=None), ""),
+        (replace(RUNS, pushes=PAUSED), "; mirror_a_pushes is paused; mirror_a has no schedule"),
+        (
+            replace(RUNS, pushes=replace(ENDED, last=None), next_run_at=NOON + timedelta(minutes=25)),
+            "; no run for pushes yet; next scheduled run in 20 min",
+        ),
+        (
+            replace(RUNS, next_run_at=NOON),
+            "; last run for pushes success, 5 min ago; next scheduled run due 5 min ago",
+        ),
+        (replace(RUNS, is_paused=True), "; last run for pushes success, 5 min ago; mirror_a is paused"),
+        (
+            replace(RUNS, disabled="disabled until 2036-12-24 06:00 UTC"),
+            "; last run for pushes success, 5 min ago; mirror_a is disabled until 2036-12-24 06:00 UTC",
+        ),
+        (
+            replace(RUNS, running=Run(run_id="r", state="running")),
+            "; last run for pushes success, 5 min ago; mirror_a is running",
+        ),
+    ],
+)
+def test_the_command_status_names_the_runs(runs: MirrorRuns, expected: str) -> None:
+    lines = event_lines({"a": PushesState()}, {"a": runs}, NOON + timedelta(minutes=5))
+    assert " ".join(line.strip() for line in lines) == f"Events: a: last event none yet{expected}"

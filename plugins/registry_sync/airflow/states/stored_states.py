@@ -23,7 +23,7 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import ColumnElement, Select, String, and_, cast, func, or_, select
 from sqlalchemy.orm import Session
 
-from registry_sync.airflow.ids import MISTAKES_TAG, WATCH_DAG, dag_id
+from registry_sync.airflow.ids import MISTAKES_TAG, WATCH_DAG, dag_id, pushes_dag_id
 from registry_sync.errors import MirrorsFileError
 from registry_sync.nodes.readiness.known_digests import KnownDigests
 from registry_sync.state.document import StateError, read_document
@@ -38,7 +38,7 @@ from registry_sync.state.names import (
     pushes_asset_name,
 )
 from registry_sync.state.readiness import ReadinessState
-from registry_sync.state.runs import MirrorRuns, Run
+from registry_sync.state.runs import MirrorRuns, PushRuns, Run
 from registry_sync.state.store import StoredKey
 
 _PART = re.compile(r"routes \d+")
@@ -144,23 +144,26 @@ class StoredStates:
         return found
 
     def runs(self) -> Mapping[str, MirrorRuns]:
-        """The last run that ended, an open one, and the next one, of each mirror."""
+        """The last run that ended, an open one, and the next one, of each mirror; and its runs for pushes."""
         mirrors = {dag_id(mirror): mirror for mirror, _ in self._assets}
-        dags = self._session.scalars(select(DagModel).where(DagModel.dag_id.in_(mirrors)))
-        last, running = self._newest_runs(mirrors, _ENDED), self._newest_runs(mirrors, _OPEN)
+        names = [*mirrors, *map(pushes_dag_id, mirrors.values())]
+        dags = {dag.dag_id: dag for dag in self._session.scalars(select(DagModel).where(DagModel.dag_id.in_(names)))}
+        last, running = self._newest_runs(names, _ENDED), self._newest_runs(mirrors, _OPEN)
         gone = {mirror: MirrorRuns(mirror=mirror, dag_id=dag, is_gone=True) for dag, mirror in mirrors.items()}
         return gone | {
-            mirrors[dag.dag_id]: MirrorRuns(
-                mirror=mirrors[dag.dag_id],
-                dag_id=dag.dag_id,
+            mirror: MirrorRuns(
+                mirror=mirror,
+                dag_id=name,
                 is_paused=bool(dag.is_paused),
                 is_gone=bool(dag.is_stale),
                 disabled=_disabled(dag.timetable_summary),
                 next_run_at=dag.next_dagrun_create_after,
-                last=last.get(dag.dag_id),
-                running=running.get(dag.dag_id),
+                last=last.get(name),
+                running=running.get(name),
+                pushes=_push_runs(dags.get(pushes_dag_id(mirror)), last),
             )
-            for dag in dags
+            for name, mirror in mirrors.items()
+            if (dag := dags.get(name))
         }
 
     def pushes(self) -> Mapping[str, Mapping[str, Any]]:
@@ -280,6 +283,13 @@ def _shown(value: Any) -> Any:
     except UnicodeEncodeError:
         return None
     return value
+
+
+def _push_runs(dag: DagModel | None, last: Mapping[str, Run]) -> PushRuns | None:
+    """The runs for pushes; ``None`` when the mirror has no events any more."""
+    if dag is None or dag.is_stale:
+        return None
+    return PushRuns(dag_id=dag.dag_id, is_paused=bool(dag.is_paused), last=last.get(dag.dag_id))
 
 
 def _disabled(schedule: str | None) -> str:

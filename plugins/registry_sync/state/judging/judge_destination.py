@@ -64,7 +64,7 @@ def judge_whole(stored: StoredDestination, runs: MirrorRuns | None, now: datetim
     if stored.state is None and not stored.faults:
         yield Judgement(status="unknown", reason="no run has reported yet")
     if stored.state is not None:
-        yield from _judge_state(stored.state, now)
+        yield from _judge_state(stored.state, runs, now)
 
 
 def as_disabled(stored: StoredDestination, runs: MirrorRuns | None) -> StoredDestination:
@@ -78,7 +78,7 @@ def judge_around(stored: StoredDestination, runs: MirrorRuns | None, now: dateti
     return list(judge_whole(known, runs, now))
 
 
-def _judge_state(state: DestinationState, now: datetime) -> Iterator[Judgement]:
+def _judge_state(state: DestinationState, runs: MirrorRuns | None, now: datetime) -> Iterator[Judgement]:
     if state.problem is not None:
         yield Judgement(
             status="failing", reason=f"the routes cannot be listed: {state.problem.reason}", since=state.problem.since
@@ -88,7 +88,7 @@ def _judge_state(state: DestinationState, now: datetime) -> Iterator[Judgement]:
         which = f"the task of {state.unreported[0]}" if count == 1 else f"the tasks of {count} routes"
         yield Judgement(status="unknown", reason=f"{which} left no result")
     if state.listed_at is None:
-        yield Judgement(status="unknown", reason="no run has listed the routes yet")
+        yield Judgement(status="unknown", reason=_not_listed(runs, now))
     elif state.listed_at > now + CLOCK_SKEW:
         ahead = human_duration((state.listed_at - now).total_seconds())
         yield Judgement(status="unknown", reason=f"the last listing is {ahead} in the future; compare the clocks")
@@ -96,6 +96,30 @@ def _judge_state(state: DestinationState, now: datetime) -> Iterator[Judgement]:
         promise = human_duration(state.fresh_within)
         reason = f"the routes were last listed {human_duration(age)} ago; the promise is {promise}"
         yield Judgement(status="unknown", reason=reason, since=state.listed_at)
+
+
+def _not_listed(runs: MirrorRuns | None, now: datetime) -> str:
+    """The reason why nothing is known about all routes, although runs for pushes may have copied some tags."""
+    if runs is None or runs.pushes is None or runs.pushes.last is None:
+        return "no run has listed the routes yet"
+    return f"only runs for pushes have come yet, which look at what events name; {_first_full_run(runs, now)}"
+
+
+def _first_full_run(runs: MirrorRuns, now: datetime) -> str:
+    if runs.is_paused:
+        return f"unpause {runs.dag_id} for the first full run"
+    if runs.running:
+        return f"the first full run is {runs.running.state}"
+    if runs.next_run_at is None:
+        return f"trigger {runs.dag_id} for the first full run"
+    due = human_duration(abs((runs.next_run_at - now).total_seconds()))
+    return f"the first full run {f'is due in {due}' if runs.next_run_at > now else f'was due {due} ago'}"
+
+
+def _paused(runs: MirrorRuns) -> str:
+    if runs.pushes is None or runs.pushes.is_paused:
+        return "the DAG is paused: no run starts"
+    return f"{runs.dag_id} is paused: only runs for pushes start, and nothing finds what events miss"
 
 
 def _judge_runs(runs: MirrorRuns, state: DestinationState | None, now: datetime) -> Iterator[Judgement]:
@@ -117,7 +141,7 @@ def _judge_runs(runs: MirrorRuns, state: DestinationState | None, now: datetime)
         reason = f"the run {runs.running.run_id} has been {runs.running.state} for {age}; is the scheduler running?"
         yield Judgement(status="unknown", reason=reason, since=since)
     if runs.is_paused:
-        yield Judgement(status="paused", reason="the DAG is paused: no run starts")
+        yield Judgement(status="paused", reason=_paused(runs))
     elif runs.next_run_at and runs.running is None and (late := now - runs.next_run_at) > START_GRACE:
         late_text = human_duration(late.total_seconds())
         reason = f"no run came: the next one was due {late_text} ago; is the scheduler running?"

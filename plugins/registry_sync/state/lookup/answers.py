@@ -23,7 +23,7 @@ from registry_sync.state.lookup.route_list import RouteRow
 from registry_sync.state.lookup.tag_matrix import Cell, Column, TagRow
 from registry_sync.state.pushes import PushesState
 from registry_sync.state.route import Problem
-from registry_sync.state.runs import MirrorRuns, Run
+from registry_sync.state.runs import MirrorRuns, PushRuns, Run
 
 Item = TypeVar("Item")
 Json = dict[str, Any]
@@ -236,7 +236,12 @@ def _dag(runs: MirrorRuns) -> Json:
         "next_run_at": _time(runs.next_run_at),
         "last_run": runs.last and _run(runs.last),
         "running": runs.running and _run(runs.running),
+        "pushes": runs.pushes and _push_runs(runs.pushes),
     }
+
+
+def _push_runs(runs: PushRuns) -> Json:
+    return {"dag_id": runs.dag_id, "is_paused": runs.is_paused, "last_run": runs.last and _run(runs.last)}
 
 
 def _run(run: Run) -> Json:
