@@ -282,6 +282,45 @@ def test_a_new_repository_of_a_namespace_is_copied_without_a_listing(
     assert tags_of(wire.url, f"{namespace}/new") == ["v0", "v1", "v2"]
 
 
+def test_a_repository_that_was_missing_is_well_again_after_its_first_push(
+    source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All its tags are compared, not only the pushed one: that shows that the route is well as a whole."""
+    team = new_world(source, wire, name)
+    assert team.poll() == ["failed"]
+    team.report()
+    index = asset_name("team", "backup"), "routes 0"
+    assert team.stored[index]["routes"][name]["failing_since"]
+    push(source, name, "v1", "v2")
+    assert team.receive(an_event(an_extra({"repository": name, "tags": ["v1"]}))).state == "success"
+    assert team.go_on() == ["success"]
+    assert team.report().state == "success"
+    assert "failed as a whole in an earlier run, so all its tags are compared" in capsys.readouterr().out
+    row = team.stored[index]["routes"][name]
+    assert (row.get("failing_since"), row["in_sync"], row["selected"]) == (None, 2, 2)
+    assert row["complete_at"]
+    assert tags_of(wire.url, name) == ["v1", "v2"]
+
+
+def test_a_failing_tag_is_well_again_after_its_push_and_others_stay(
+    source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str
+) -> None:
+    push(source, name, "v1", "v2")
+    team = new_world(source, wire, name)
+    for tag in ("v1", "v2"):
+        wire.answer("PUT", f"/manifests/{tag}$", 400)
+    assert team.poll() == ["failed"]
+    team.report()
+    wire.clear_rules()
+    assert team.receive(an_event(an_extra({"repository": name, "tags": ["v1"]}))).state == "success"
+    assert team.go_on() == ["success"]
+    team.report()
+    assert team.looked_at == {name: ["v1"]}
+    state = team.stored[asset_name("team", "backup"), name]
+    assert [problem["tag"] for problem in state["problems"]] == ["v2"]
+    assert (state["in_sync"], state["failing"]) == (1, 1)
+
+
 def test_a_renamed_namespace_is_listed(
     source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from registry_sync.state.runs import is_push_run
+
 
 def dag_id(mirror_name: str) -> str:
     """The id of a mirror's DAG.
@@ -34,14 +36,14 @@ def is_of_pushes(dag: str | None) -> bool:
 
 
 def dag_of_run(mirror_name: str, run_id: str) -> str:
-    """The id of the DAG that a run of a mirror belongs to. Airflow starts the ids of its runs with their type.
+    """The id of the DAG that a run of a mirror belongs to.
 
     >>> dag_of_run("quay_to_acr", "asset_triggered__2026-11-29T10:00:00+00:00_x7Kq")
     'mirror_quay_to_acr_pushes'
     >>> dag_of_run("quay_to_acr", "scheduled__2026-11-29T10:00:00+00:00")
     'mirror_quay_to_acr'
     """
-    return (pushes_dag_id if run_id.startswith("asset_triggered__") else dag_id)(mirror_name)
+    return (pushes_dag_id if is_push_run(run_id) else dag_id)(mirror_name)
 
 
 def is_of_mirror(dag: str) -> bool:

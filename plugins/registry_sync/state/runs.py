@@ -6,6 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 
+def is_push_run(run_id: str) -> bool:
+    """Return whether events started a run. Airflow starts the ids of runs with their type.
+
+    >>> is_push_run("asset_triggered__2026-11-29T10:00:00+00:00_x7Kq"), is_push_run("manual__2026-11-29T10:00:00+00:00")
+    (True, False)
+    """
+    return run_id.startswith("asset_triggered__")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One DAG run.

@@ -241,3 +241,30 @@ def test_an_index_has_each_row_once(runs: list[tuple[set[int], set[int]]]) -> No
         expected = {name: row for name, row in expected.items() if name not in gone} | rows
     assert sorted(name for part in parts for name in part.routes) == sorted(expected)
     assert {name: row for part in parts for name, row in part.routes.items()} == expected
+
+
+PUSHES = {"is_of_pushes": True, "listed": None, "looks_at_all": False}
+
+
+@pytest.mark.parametrize(
+    ("runs", "fails"),
+    [
+        ("PF", True),
+        ("PF P", False),
+        ("PF PF P", False),
+        ("SF P", True),
+        ("SF PF P", True),
+        ("SF S", False),
+        ("SF PF S", False),
+        ("PF S", False),
+    ],
+)
+def test_a_failed_listing_ends_with_a_run_that_does_as_much(runs: str, fails: bool) -> None:
+    """P is a run for pushes, S one of the schedule, F fails to list the routes."""
+    done = [run(0, row("a"))]
+    for number, code in enumerate(runs.split(), start=1):
+        failure = {"listing_failure": DENIED if "F" in code else None}
+        kind = PUSHES if "P" in code else {"listed": None} if failure["listing_failure"] else {}
+        name = f"{'asset_triggered' if 'P' in code else 'scheduled'}__{number}"
+        done.append(replace(run(number, **{**kind, **failure}), run_id=name))
+    assert (after(*done).state.problem is not None) == fails

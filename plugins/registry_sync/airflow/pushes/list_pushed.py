@@ -13,12 +13,14 @@ from registry_sync.airflow.pushes.received import pull_pushed
 from registry_sync.airflow.runs.context import task_label
 from registry_sync.airflow.runs.map_length import check_map_length
 from registry_sync.airflow.states.destination_state import read_index
-from registry_sync.airflow.states.state_store import losing, open_store
+from registry_sync.airflow.states.state_store import losing, open_store, read_state
 from registry_sync.oci.artifact_tags import subject_of
 from registry_sync.routes.discovery import Discovery
 from registry_sync.routes.pushed import expand_pushed
 from registry_sync.routes.route import Route, route_key
 from registry_sync.state.names import route_names
+from registry_sync.state.route import RouteState
+from registry_sync.state.store import StateStore
 from registry_sync.sync.scope import RouteScope, RouteTask
 from registry_sync.sync.window import PUSHED
 from registry_sync.tags.rules import TagRule, only_tags
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 class ListPushedRoutesOperator(ListRoutesOperator):
     """List the routes of pushed repositories, each with its pushed tags, after checking skopeo and both registries.
 
-    A new repository of a namespace gets all its tags. Otherwise pages would show its state as unknown until the next
-    scheduled run.
+    A new repository of a namespace gets all its tags, as does one that failed as a whole. Otherwise pages would show it
+    as unknown, or as failing, until the next scheduled run.
     """
 
     def _list(self, context: Context) -> list[RouteTask]:
@@ -45,11 +47,11 @@ class ListPushedRoutesOperator(ListRoutesOperator):
         self._push_failures(context, selected.failures)
         routes = [entry.route for entry in selected.routes]
         self._log_left_out(pushed, [entry.route for entry in found.routes])
-        new = self._new_routes([names[route_key(route)] for route in routes if route.is_discovered])
+        whole = self._compared_whole({names[route_key(route)]: route for route in routes})
         tasks = [
             RouteTask(route=route, scope=RouteScope(tags=tags, window=PUSHED), name=names[route_key(route)])
             for route in routes
-            if (tags := self._tags(route, pushed[route.source_repository.name], names[route_key(route)] in new))
+            if (tags := self._tags(route, pushed[route.source_repository.name], names[route_key(route)] in whole))
             is not None
         ]
         check_map_length(len(tasks), f"{len(tasks)} routes were pushed to", "split the mirror")
@@ -72,15 +74,26 @@ class ListPushedRoutesOperator(ListRoutesOperator):
         for name in sorted(pushed.keys() - found):
             self.log.info("%s is left out: its namespace does not list it, or it cannot be mirrored", name)
 
-    def _new_routes(self, names: Sequence[str]) -> frozenset[str]:
-        """The routes, of these names, that no run has compared; none while the store does not respond."""
-        if names:
-            with losing("New repositories are not told from others"):
-                parts = read_index(open_store(self.mirror.name, self.destination.name))
-                return frozenset(names).difference(*(part.routes for part in parts))
-        return frozenset()
+    def _compared_whole(self, routes: Mapping[str, Route]) -> frozenset[str]:
+        """The names of routes whose tags are all compared; none while the store does not respond.
 
-    def _tags(self, route: Route, tags: tuple[str, ...] | None, is_new: bool) -> TagRule | None:
+        These are new repositories of a namespace, and routes that failed as a whole, such as before their repository
+        existed. Only a look at all tags shows that such a route is well again.
+
+        :param routes: by name.
+        """
+        new, failed = list[str](), list[str]()
+        with losing("Routes that need a look at all tags are not told from others"):
+            store = open_store(self.mirror.name, self.destination.name)
+            rows = {name: row for part in read_index(store) for name, row in part.routes.items()}
+            new = [name for name, route in routes.items() if route.is_discovered and name not in rows]
+            failing = [name for name in routes if name in rows and rows[name].failing_since]
+            failed = [name for name in failing if _fails_as_whole(store, name)]
+            for name in failed:
+                self.log.info("%s failed as a whole in an earlier run, so all its tags are compared", name)
+        return frozenset([*new, *failed])
+
+    def _tags(self, route: Route, tags: tuple[str, ...] | None, is_whole: bool) -> TagRule | None:
         """The tags of a route to compare; ``None`` when its rules select none with these names."""
         if tags is None:
             return TagRule()
@@ -91,7 +104,13 @@ class ListPushedRoutesOperator(ListRoutesOperator):
         wanted = [tag for tag, reason in reasons.items() if not reason]
         if not wanted:
             return None
-        return TagRule() if is_new else only_tags(wanted)
+        return TagRule() if is_whole else only_tags(wanted)
+
+
+def _fails_as_whole(store: StateStore, name: str) -> bool:
+    """Return whether a problem of a route is not one of a single tag."""
+    state = read_state(store, name, RouteState)
+    return state is not None and any(problem.tag is None for problem in state.problems)
 
 
 def _reason_against(route: Route, tag: str) -> str:

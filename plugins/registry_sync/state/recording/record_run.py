@@ -11,6 +11,7 @@ from registry_sync.state.names import source_of
 from registry_sync.state.recording.index import update_index
 from registry_sync.state.route import Problem
 from registry_sync.state.run_row import RunRow
+from registry_sync.state.runs import is_push_run
 from registry_sync.sync.view import Failure
 
 MAX_UNREPORTED = 50
@@ -103,9 +104,11 @@ def record_run(
 def _after_pushes(run: RunOfDestination, before: DestinationState, unreported: Sequence[str]) -> DestinationState:
     """The summary after a run for pushes. The last run stays the last one that looked at all pushes.
 
-    Otherwise nobody would notice that the schedule starts no runs. A failure to list the routes is kept until it ends.
+    Otherwise nobody would notice that the schedule starts no runs. For the same reason, a failure of a scheduled run to
+    list all routes is kept until such a run lists them. One of a run for pushes ends with the next of these.
     """
-    problem = _problem(run, before.problem) if run.listing_failure else before.problem
+    known = before.problem
+    problem = known if known and not is_push_run(known.run_id) else _problem(run, known)
     return replace(before, listed_at=_listed_at(run, before, unreported), problem=problem)
 
 
