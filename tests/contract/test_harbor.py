@@ -246,7 +246,7 @@ def test_a_project_of_which_harbor_does_not_tell_needs_include_private(wire: Int
         with pytest.raises(ConfigurationError) as caught:
             list(asked.list_repositories("team"))
     assert str(caught.value) == (
-        f"{wire.host} does not tell whether project 'team' is public; write include_private: true to mirror it"
+        f"{wire.host} does not report whether project 'team' is public; write include_private: true to mirror it"
     )
 
 

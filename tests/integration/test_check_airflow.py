@@ -214,7 +214,7 @@ def test_a_mirror_with_too_many_repositories_is_told(tmp_path: Path, monkeypatch
 def test_a_queue_is_told_only_by_celery(tmp_path: Path) -> None:
     (found,) = check_queues(mirrors(tmp_path, queue="acr"))
     assert (found.subject, found.verdict) == ("queue acr", "skipped")
-    assert found.text.endswith(" does not tell which queues have workers; check --on-workers runs a task there")
+    assert found.text.endswith(" does not report which queues have workers; check --on-workers runs a task there")
 
 
 @pytest.mark.parametrize("command", [["check"], ["plan", "--mirror", "team"], ["verify"]])

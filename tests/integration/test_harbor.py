@@ -47,7 +47,10 @@ class TestPrivateProjects:
         ("is_public", "reason"),
         [
             (False, "project 'guarded' of HOST is private; write include_private: true to mirror it"),
-            (None, "HOST does not tell whether project 'guarded' is public; write include_private: true to mirror it"),
+            (
+                None,
+                "HOST does not report whether project 'guarded' is public; write include_private: true to mirror it",
+            ),
         ],
     )
     def test_they_need_include_private(

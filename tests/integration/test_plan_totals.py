@@ -212,7 +212,7 @@ def test_all_mirrors_are_planned_and_one_that_cannot_be_read_hides_none(
         "Total of the 2 of 4 routes that could be read",
         "tags      4 to copy, 0 to move, 1 to keep, 0 to delete",
         "          1 not mirrored, 1 would fail",
-        "to send   3 images; plan --sizes all tells how many bytes",
+        "to send   3 images; plan --sizes all shows how many bytes",
         lines[-3],
     ]
     assert max(len(line) for line in [*lines[1:7], *lines[13:]]) <= 80

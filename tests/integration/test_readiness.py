@@ -696,7 +696,7 @@ class TestCommand:
         lines = printed.splitlines()
         assert f"outside: team/pause:v9 from acr: {problem}" in lines
         assert f"outside: team/pause:v9 from hub: {problem}" in lines
-        assert lines[-1] == "it could not be told if nodes of outside would start now"
+        assert lines[-1] == "it is unknown if nodes of outside would start now"
 
     @pytest.mark.parametrize("tags", [{"semver": ">=7"}, {"include": ["release-*"]}])
     def test_rules_that_match_no_tag_fail(self, check: Command, stack: Stack, tags: Mapping[str, Any]) -> None:
@@ -894,7 +894,7 @@ class TestDag:
         result = dag.report()
         assert (result.state, str(result.error)) == (
             "failed",
-            "it could not be told if nodes would start: outside with acr down",
+            "it is unknown if nodes would start: outside with acr down",
         )
         assert stored(dag).starts[1].answer == "unknown"
 
@@ -922,7 +922,7 @@ class TestDag:
         ]
         seen = "outside with hub down: nodes would not start: team/pause:v1 from acr: "
         assert f"New in node pool outside: 1 problem.\n\nFailing: 1\n\n{seen}" in KeepingNotifier.kept[0].text
-        assert "it could not be told if nodes would start" in KeepingNotifier.kept[1].text
+        assert "it is unknown if nodes would start" in KeepingNotifier.kept[1].text
         assert "/dags/mirror_readiness/runs/" in KeepingNotifier.kept[0].text
 
     def test_a_store_that_fails_does_not_change_the_result(self, stack: Stack) -> None:
@@ -938,7 +938,7 @@ class TestDag:
         result = dag.report()
         assert (result.state, str(result.error)) == (
             "failed",
-            "it could not be told if nodes of outside, alone would start now",
+            "it is unknown if nodes of outside, alone would start now",
         )
 
     def test_an_earlier_run_replaces_a_source_that_is_down(self, stack: Stack) -> None:

@@ -270,7 +270,7 @@ def _check_push(subject: str, mirror: Mirror, repository: Repository, client: Re
     except RegistrySyncError as error:
         return Finding.of_error(subject, check, error)
     if granted is None:
-        text = "this registry tells at the first push"
+        text = "this registry reports at the first push"
         return Finding(subject=subject, check=check, verdict="skipped", text=text)
     if "push" in granted or "*" in granted:
         return Finding(subject=subject, check=check, text="granted")

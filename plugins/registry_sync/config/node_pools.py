@@ -195,7 +195,7 @@ class NodePoolEntry(Strict):
     )
     notify: WrittenNotifiers | None = Field(
         None,
-        description="Notifiers that get a message when machines would not start, when that cannot be told, and when "
+        description="Notifiers that get a message when machines would not start, when that is unknown, and when "
         "they would again; default: those of defaults:",
     )
 

@@ -87,7 +87,7 @@ class NotifierEntry(Strict):
         "argument. Texts may be Jinja templates with registry_sync.subject, .text and .html",
     )
     on: Annotated[tuple[Event, ...], Field(min_length=1)] = Field(
-        EVENTS, description="Events to be told about; default: all three"
+        EVENTS, description="Events that it sends; default: all three"
     )
     repeat: WrittenDuration = Field(
         DEFAULT_REPEAT,
@@ -99,7 +99,7 @@ class NotifierEntry(Strict):
     def _check_events(self) -> Self:
         """Refuse ``recovered`` alone: a recovery is reported to those who got the message about the problem."""
         if set(self.on) == {"recovered"}:
-            raise ValueError("a recovery is told after a failure or a broken promise only; add failed or stale to on")
+            raise ValueError("a recovery is sent after a failure or a broken promise only; add failed or stale to on")
         return self
 
     @model_validator(mode="after")

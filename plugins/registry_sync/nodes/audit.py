@@ -135,7 +135,7 @@ def _origins(repository: Repository, tags: tuple[str, ...], routes: RouteMap) ->
 def _notes(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...]) -> Iterator[str]:
     host = file.registries[pool.registry].host
     if not pool.images:
-        yield "no bootstrap_images: nodes check cannot tell if its machines would start; list the images they need"
+        yield "no bootstrap_images: nodes check cannot show if its machines would start; list the images they need"
     if not pool.pool_mirrors:
         yield f"no mirrors: while {host} is down, its machines cannot pull anything"
     elif all(mirror.trust == "pull" for mirror in pool.pool_mirrors):

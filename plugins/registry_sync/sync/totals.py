@@ -113,7 +113,7 @@ def _size_text(totals: PlanTotals) -> str:
         return "nothing"
     images = f"{totals.images} image{'s' if totals.images > 1 else ''}"
     if not totals.sized:
-        return f"{images}; plan --sizes all tells how many bytes{_hub_price(totals)}"
+        return f"{images}; plan --sizes all shows how many bytes{_hub_price(totals)}"
     if totals.sized < totals.images:
         size = f"at most {human_bytes(totals.size_bytes)} for {totals.sized} of them"
         return f"{images}, {size}; plan --sizes all reads more{_hub_price(totals)}"

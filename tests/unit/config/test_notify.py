@@ -117,7 +117,7 @@ OF_OTHERS = "its id in the argument that the class has for it, or {{ conn.ID.pas
         ("[{class: a.B, on: []}]", ["[0].on: it is empty; write a value, or remove it"]),
         (
             "[{class: a.B, on: [recovered]}]",
-            ["[0]: a recovery is told after a failure or a broken promise only; add failed or stale to on"],
+            ["[0]: a recovery is sent after a failure or a broken promise only; add failed or stale to on"],
         ),
         ("[{class: a.B, with: [to]}]", ["[0].with: expected a mapping (name: ...), got a list"]),
         ("[{class: a.B, repeat: daily}]", ["[0].repeat: expected a duration such as 12h, 90d or 6w, got 'daily'"]),

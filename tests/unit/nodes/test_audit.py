@@ -66,7 +66,7 @@ BY_HAND = "mirror {!r} has no schedule: its copies are as old as its last manual
         (
             "{registry: hub, mirrors: [acr]}",
             (),
-            ("no bootstrap_images: nodes check cannot tell if its machines would start; list the images they need",),
+            ("no bootstrap_images: nodes check cannot show if its machines would start; list the images they need",),
         ),
         (
             "{registry: hub, bootstrap_images: [infra/base]}",

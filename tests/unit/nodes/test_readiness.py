@@ -545,17 +545,17 @@ def test_a_mirror_without_a_tls_handshake_delays_each_pull(fields: dict[str, Any
         (
             {"acr": "unchecked", "hub": "unchecked"},
             "?: team/app:v1  ?: team/app:v1  ?: team/app:v1",
-            "it could not be told if nodes of outside would start now",
+            "it is unknown if nodes of outside would start now",
         ),
         (
             {"acr": None, "hub": "unchecked"},
             "yes             ?: team/app:v1  yes",
-            "it could not be told if nodes would start: outside with acr down",
+            "it is unknown if nodes would start: outside with acr down",
         ),
         (
             {"acr": "unchecked", "hub": "wrong"},
             "?: team/app:v1  NO: team/app:v1  ?: team/app:v1",
-            "nodes would not start: outside with acr down; it could not be told if nodes of outside would start now",
+            "nodes would not start: outside with acr down; it is unknown if nodes of outside would start now",
         ),
     ],
 )

@@ -40,7 +40,7 @@ def test_what_could_not_be_told_is_another_alert() -> None:
     unknown = replace(STARTS, answer="unknown", reasons=("not checked: killed",))
     (alert,) = pool_alerts(replace(STATE, starts=(unknown,)), "outside", NOON)
     assert (alert.key, alert.place) == ("unknown ", "outside now")
-    assert alert.reason == "it could not be told if nodes would start: not checked: killed"
+    assert alert.reason == "it is unknown if nodes would start: not checked: killed"
 
 
 @pytest.mark.parametrize("answer", ["starts", "not_promised", "no_images"])

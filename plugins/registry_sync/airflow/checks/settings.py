@@ -76,7 +76,7 @@ def served_queues() -> tuple[Mapping[str, int] | None, str]:
     """The queues that Celery's workers serve now, with the number of workers; or ``None`` and the reason."""
     executor = conf.get("core", "executor")
     if "Celery" not in executor:
-        return None, f"{executor} does not tell which queues have workers"
+        return None, f"{executor} does not report which queues have workers"
     try:
         from airflow.providers.celery.executors.celery_executor import app  # type: ignore[import-not-found]  # noqa: PLC0415 - it may be missing
     except ImportError as error:

@@ -42,9 +42,9 @@ class ReadinessReport:
         parts = [f"nodes of {', '.join(lost)} would not start now"] if lost else []
         in_outage = _in_outage(failed, lost)
         parts += [f"nodes would not start: {in_outage}"] if in_outage else []
-        parts += [f"it could not be told if nodes of {', '.join(untold)} would start now"] if untold else []
+        parts += [f"it is unknown if nodes of {', '.join(untold)} would start now"] if untold else []
         in_outage = _in_outage(unknown, [*lost, *untold])
-        parts += [f"it could not be told if nodes would start: {in_outage}"] if in_outage else []
+        parts += [f"it is unknown if nodes would start: {in_outage}"] if in_outage else []
         return "; ".join(parts) or "nodes of every pool would start, as far as their configuration promises"
 
     def text(self) -> str:

@@ -222,7 +222,7 @@ class GhcrClient(VendorApiClient):
 
 
 def api_url_of(host: str) -> str | None:
-    """The usual address of the API for a registry; ``None`` where it cannot be told from the host.
+    """The usual address of the API for a registry; ``None`` where the host does not determine it.
 
     https://docs.github.com/en/enterprise-server/packages/working-with-a-github-packages-registry/working-with-the-container-registry,
     https://docs.github.com/en/enterprise-cloud@latest/admin/data-residency/network-details-for-ghecom.

@@ -123,7 +123,7 @@ class HarborClient(VendorApiClient):
             for items in self._pages(f"/projects/{quote(project, safe='')}/repositories", {}):
                 if is_private is None and not include_private:
                     raise ConfigurationError(
-                        f"{self._host} does not tell whether project {project!r} is public; write include_private: "
+                        f"{self._host} does not report whether project {project!r} is public; write include_private: "
                         "true to mirror it"
                     )
                 for name in map(_name, items):

@@ -26,7 +26,7 @@ def _of_answers(starts: list[PoolStart], read_at: datetime) -> Iterator[Alert]:
             case "does_not_start":
                 seen = "nodes would not start"
             case "unknown":
-                seen = "it could not be told if nodes would start"
+                seen = "it is unknown if nodes would start"
             case _:
                 continue
         when = f"with {start.down} down" if start.down else "now"
