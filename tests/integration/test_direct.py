@@ -20,6 +20,7 @@ from registry_sync.errors import ConfigurationError
 from registry_sync.oci.manifest import OCI_MANIFEST
 from registry_sync.registry.content import blob_copy, uploads
 from registry_sync.registry.endpoint import Credentials
+from registry_sync.sync import publish
 from registry_sync.sync import session as session_module
 from registry_sync.sync.content import blob_copies
 from registry_sync.sync.session import Session
@@ -54,9 +55,10 @@ def kinds(wire: RegistryProcess | Interceptor, name: str) -> Counter[str]:
 
 @pytest.fixture
 def near(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However busy the machine is, the registries do not count as far away."""
+    """However busy the machine is, the registries do not count as far away, and what was observed as fresh."""
     monkeypatch.setattr(blob_copies, "SLOW_SECONDS", float("inf"))
     monkeypatch.setattr(session_module, "FAR_SECONDS", float("inf"))
+    monkeypatch.setattr(publish, "FRESH_SECONDS", float("inf"))
 
 
 @pytest.mark.usefixtures("near")
