@@ -40,6 +40,7 @@ NOT_RUN = {
     "needs the API server of an Airflow; tests/pages and tests/integration/test_operator_states.py send the same": (
         r"(token=\$\()?curl .*|url=.*"
     ),
+    "starts an Airflow, which runs until it is ended": r"airflow standalone",
     "changes a git checkout": r"git pull",
     "gives rights in an account of a cloud": r"(az|gcloud) .*",
 }
@@ -89,13 +90,15 @@ def test_airflow_reads_the_variable(command: DocumentedCommand) -> None:
 
 
 def is_read(name: str, value: str) -> bool:
-    """Return whether Airflow knows the setting, or gets a Connection from the value."""
+    """Return whether Airflow, Python or this package knows the variable, or gets a Connection from the value."""
     if name.startswith("AIRFLOW_CONN_"):
         return bool(Connection.from_json(value).conn_type)
     if found := re.fullmatch(r"AIRFLOW__([A-Z_]+?)__([A-Z_]+)", name):
         section, option = (part.lower() for part in found.groups())
         return option in conf.configuration_description[section]["options"]
-    return (name, value) == ("PYTHONPATH", "plugins")
+    if name == "PYTHONPATH":
+        return value.rpartition("/")[2] == "plugins"
+    return name in ("PATH", "AIRFLOW_HOME", "REGISTRY_SYNC_MIRRORS_FILE")
 
 
 def test_files_of_this_project_exist() -> None:
