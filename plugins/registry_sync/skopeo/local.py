@@ -40,7 +40,7 @@ class SkopeoBinary:
 
     @property
     def needs_output(self) -> bool:
-        """Where the kernel does not kill an orphan, its next line does: nobody reads the pipe any more."""
+        """True where only a line of output ends an orphan: the pipe has no reader, and the kernel does not kill it."""
         return not lifeline.IS_SUPPORTED
 
     def start(self, argv: Sequence[str], workspace: Workspace) -> SkopeoProcess:
