@@ -119,5 +119,11 @@ def test_other_text_is_kept(text: str) -> None:
     assert (without_secrets(text), one_line(text), harmless(text)) == (text, text, text)
 
 
+@pytest.mark.parametrize("text", ["\\", "-eyJ", "eyJaaaaaaaaaa.", "bearer ", "authorization\\", "'\"token", "%3dsig"])
+def test_hostile_text_is_searched_in_a_time_that_grows_with_its_length(text: str) -> None:
+    """With the square of the length, each of these takes minutes."""
+    assert without_secrets("=" + text * (LONGEST_TEXT // len(text))).startswith("=")
+
+
 def test_a_token_at_the_limit_of_a_line_is_masked_before_the_line_is_cut() -> None:
     assert one_line(f"{'a' * 30} Bearer {JWT}", 50) == f"{'a' * 30} Bearer ***"
