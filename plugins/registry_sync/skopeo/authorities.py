@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -104,7 +105,12 @@ def _read(path: Path) -> bytes:
 
 
 def _replace(path: Path, text: bytes) -> None:
-    """Write a file completely, or not at all."""
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_bytes(text)
-    unfinished.replace(path)
+    """Write a file completely, or not at all. Other threads and containers may write the same one at this time."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
+    unfinished = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

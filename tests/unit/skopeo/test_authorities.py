@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -88,6 +90,23 @@ def test_a_file_that_exists_is_not_written_again(system: Path) -> None:
     assert found(system) == A
     (system / "one/a.pem").write_text(B)
     assert found(system) == A
+
+
+def test_several_threads_write_at_the_same_time(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(system))
+    (system / "one/a.pem").write_text(A * 1000 + B)
+    shared, begin = shared_directory(), Barrier(8)
+    assert shared
+
+    def write(number: int) -> str:
+        begin.wait()
+        return found(system, f"{number}.pem")
+
+    with ThreadPoolExecutor(8) as pool:
+        for start in range(0, 240, 8):
+            (shared / "authorities.pem").unlink(missing_ok=True)
+            assert list(pool.map(write, range(start, start + 8))) == 8 * [A + B]
+    assert [path.name for path in shared.iterdir()] == ["authorities.pem"]
 
 
 @pytest.mark.parametrize("content", ["", "no certificate\n", "-----BEGIN TRUSTED CERTIFICATE-----\n"])
