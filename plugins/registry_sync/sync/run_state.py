@@ -41,11 +41,13 @@ def advance_watermark(
     """Move the watermark to the end of a run's data interval. A run of the past does not move it back.
 
     :param finished: keys of the routes that succeeded, or whose source repository was not modified.
-    :param unchecked: keys of the routes that need a full check, by this run or an earlier one.
+    :param unchecked: keys of the routes that need a full check by this run. One that an earlier run left stays until
+        the route has finished, also while the route is disabled.
     """
     if previous is not None and previous.until > end:
         return previous
-    return Watermark(until=end, routes=frozenset(finished), unchecked=frozenset(unchecked).difference(finished))
+    before = previous.unchecked if previous else frozenset[str]()
+    return Watermark(until=end, routes=frozenset(finished), unchecked=before.union(unchecked).difference(finished))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -252,6 +252,12 @@ class TestAdvance:
         state = advance_watermark(None, at(14), ["a", "b"], ["b", "c"])
         assert (sorted(state.routes), sorted(state.unchecked)) == (["a", "b"], ["c"])
 
+    def test_a_route_that_is_disabled_meanwhile_still_needs_its_full_check(self) -> None:
+        disabled = advance_watermark(advance_watermark(None, at(14), [], ["a"]), at(15), ["b"], ["c"])
+        assert (sorted(disabled.routes), sorted(disabled.unchecked)) == (["b"], ["a", "c"])
+        finished = advance_watermark(disabled, at(16), ["a", "b", "c"])
+        assert finished.unchecked == frozenset()
+
     def test_json_round_trip(self) -> None:
         state = replace(in_sync(14, a_route(), a_route("team/other")), unchecked=frozenset({"k"}))
         assert Watermark.from_json(state.to_json()) == state

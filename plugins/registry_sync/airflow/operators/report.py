@@ -31,7 +31,7 @@ from registry_sync.config.notify import Notifier
 from registry_sync.routes.route import route_key
 from registry_sync.sync.report import RouteReport, RunReport
 from registry_sync.sync.report_text import failure_message, report_table, run_summary
-from registry_sync.sync.run_state import PlannedDeletions, Watermark, advance_watermark
+from registry_sync.sync.run_state import PlannedDeletions, advance_watermark
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -162,17 +162,16 @@ def push_watermark(context: Context, outcome: DestinationOutcome) -> None:
     watermark = read_watermark(context, outcome.destination)
     if outcome.routes is not None:
         finished = outcome.finished.union(read_unmodified(context, outcome.destination))
-        watermark = advance_watermark(watermark, end, finished, _unchecked(outcome, watermark))
+        watermark = advance_watermark(watermark, end, finished, _unchecked(outcome))
     if watermark is not None:
         context["ti"].xcom_push(watermark_key(outcome.destination), watermark.to_json())
 
 
-def _unchecked(outcome: DestinationOutcome, watermark: Watermark | None) -> Collection[str]:
-    """Keys of the run's routes that need a full check, now or still: their artifacts failed, or were not all tried."""
-    before = watermark.unchecked if watermark else frozenset[str]()
+def _unchecked(outcome: DestinationOutcome) -> Collection[str]:
+    """Keys of the run's routes that need a full check: their artifacts failed, or were not all tried."""
     looked = {report.route_key for report in outcome.reports if not (report.error or report.retry_at)}
     lacking = {report.route_key for report in outcome.reports if report.lacks_artifacts}
-    return lacking | (outcome.full_checks - looked) | before.intersection(map(route_key, outcome.routes or ()))
+    return lacking | (outcome.full_checks - looked)
 
 
 def push_deletion_plans(context: Context, outcome: DestinationOutcome) -> None:
