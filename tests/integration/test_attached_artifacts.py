@@ -15,6 +15,11 @@ from registry_sync.oci.artifact_tags import referrers_tag
 from registry_sync.oci.manifest import ACCEPT
 from registry_sync.oci.reference import Digest
 from registry_sync.sync import publish
+from registry_sync.sync.report import RouteReport
+from registry_sync.sync.route import sync_route
+from registry_sync.sync.scope import RouteScope
+from registry_sync.sync.session import Session
+from registry_sync.sync.view import RouteView
 from registry_sync.sync.window import PUSHED, Window
 from registry_sync.tags.rules import only_tags
 from testkit import images
@@ -784,10 +789,20 @@ class TestLate:
         tag = images.cosign_tag(content)
         images.push(source.url, name, tag, images.cosign_signature(content))
         wire.answer("PUT", f"/{tag}$", 429, headers={"Retry-After": "7200"})
-        report = run_route(route, window=FULL_CHECK)
+        views = list[RouteView]()
+
+        def sync_and_view(session: Session, scope: RouteScope) -> RouteReport:
+            synced = sync_route(session, scope)
+            views.append(synced.view)
+            return synced.report
+
+        report = run_route(route, window=FULL_CHECK, run=sync_and_view)
         assert counted(report) == {"failed": 1, "unchanged": 1}
         assert result_of(report, referrers_tag(content.digest)).error_class == "rate_limited"
         assert report.retry_at is not None
+        wire.clear_rules()
+        run_route(route, window=FULL_CHECK, run=sync_and_view)
+        assert [view.has_artifacts for view in views] == [False, True]
 
 
 def test_platforms_keep_the_signatures_of_children(
