@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import pytest
 
 import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
 from registry_sync.cli.arguments import FAILED, OK, UNANSWERED
+from registry_sync.cli.connections import CommandConnections
 from registry_sync.cli.main import main
 from registry_sync.config.connection_type import known_type
+from registry_sync.config.registry import Registry
+from registry_sync.errors import TemporaryError
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.runner import speed_limit
 from testkit import images
@@ -22,6 +26,7 @@ from testkit.interceptor import Interceptor
 from testkit.quay_api import QuayApi
 from testkit.registry import Htpasswd, RegistryProcess
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 
 PASSWORD = "of-the-robot"
 
@@ -67,6 +72,19 @@ def rows(text: str, subject: str = "registry ") -> list[str]:
     """The rows of the table about registries, or about another subject."""
     lines = [" ".join(line.split()) for line in text.splitlines()]
     return [line.removeprefix("registry ") for line in lines if line.startswith(subject)]
+
+
+def test_an_interrupt_ends_the_requests_of_other_threads(source: RegistryProcess) -> None:
+    """Without that, a silent server holds back Ctrl-C through all timeouts and attempts."""
+    with Interceptor(source.url) as wire, ThreadPoolExecutor(1) as pool:
+        wire.hang("GET", "/v2/$")
+        with pytest.raises(KeyboardInterrupt), CommandConnections() as connections:
+            client = connections.client(Registry(name="origin", host=wire.host, tls=False)).__enter__()
+            ping = pool.submit(client.ping)
+            wait_until(lambda: bool(wire.requests()), "the request was sent")
+            raise KeyboardInterrupt
+        assert isinstance(ping.exception(PATIENCE_SECONDS), TemporaryError)
+        assert len(wire.requests()) == 1
 
 
 def test_every_check_passes(

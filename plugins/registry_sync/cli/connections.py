@@ -52,7 +52,11 @@ class CommandConnections:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Close the clients. An error, such as Ctrl-C, also breaks off the requests of other threads."""
+        if error:
+            for _registry, client in list(self._clients.values()):
+                client.abort()
         self._opened.close()
 
     @property
