@@ -394,7 +394,7 @@ def run_report(watch: Watch, *, seconds: float = 60.0, **states: str) -> TaskRun
     report = dag.task_dict[REPORT_TASK]
     assert isinstance(report, ReportOperator)
     report.send_seconds = seconds
-    no_routes = {(task, -1, "return_value"): [] for task, state in states.items() if state == "success"}
+    no_routes: dict[Any, Any] = {(task, -1, "return_value"): [] for task, state in states.items() if state == "success"}
     api = replace(watch.api, dag_id=dag.dag_id, states=states, xcoms={**watch.api.xcoms, **no_routes})
     return run(dag, REPORT_TASK, api)
 
