@@ -177,7 +177,14 @@ class ConfigurationError(RegistrySyncError):
 
 
 class NoConnection(ConfigurationError):
-    """Airflow has no Connection of this name in any of the places where it looks for one."""
+    """Airflow has no Connection of this name in any of the places where it looks for one.
+
+    ``has_database``: one of these places is a database, in which it can be created.
+    """
+
+    def __init__(self, message: str, *, has_database: bool = True) -> None:
+        super().__init__(message)
+        self.has_database = has_database
 
 
 class MirrorsFileError(ConfigurationError):

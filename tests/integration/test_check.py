@@ -15,7 +15,6 @@ import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its lo
 from registry_sync.cli.arguments import FAILED, OK, UNANSWERED
 from registry_sync.cli.connections import CommandConnections
 from registry_sync.cli.main import main
-from registry_sync.config.connection_type import known_type
 from registry_sync.config.registry import Registry
 from registry_sync.errors import TemporaryError
 from registry_sync.skopeo.local import find_skopeo
@@ -331,8 +330,9 @@ def test_a_missing_connection_is_reported(
         "MISSING: registry backup: Connection registry_backup: no Airflow Connection named 'registry_backup'; create it"
     ) in printed
     assert (
-        f"\n  → airflow connections add registry_backup --conn-type {known_type()} --conn-host {locked.host} "
-        '--conn-login "$USERNAME" --conn-password "$PASSWORD"\n'
+        "\n  → export AIRFLOW_CONN_REGISTRY_BACKUP='"
+        '{"conn_type": "oci_registry", "login": "USER", "password": "PASSWORD"}'
+        "'\n"
     ) in printed
 
 
@@ -349,8 +349,9 @@ PAIR = {"tls": True, "client_certificate": "/absent.crt", "client_key": "/absent
             None,
             (
                 "proxy Connection corporate: no Airflow Connection named 'corporate'; create it (type http, with login "
-                "and password)\n  → airflow connections add corporate --conn-type http "
-                '--conn-login "$USERNAME" --conn-password "$PASSWORD"\n'
+                "and password)\n  → export AIRFLOW_CONN_CORPORATE='"
+                '{"conn_type": "http", "login": "USER", "password": "PASSWORD"}'
+                "'\n"
             ),
         ),
         (PROXY, {"login": "a"}, "proxy Connection corporate: has no login and password; edit it\n"),

@@ -28,6 +28,7 @@ from registry_sync.checks.finding import Finding
 from registry_sync.checks.registries import MAX_REPOSITORIES, check_registries
 from registry_sync.cli.arguments import FAILED, UNANSWERED
 from registry_sync.cli.main import main
+from registry_sync.config.connection_type import known_type
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.registry import Registry
 from registry_sync.registry.endpoint import Credentials
@@ -167,6 +168,37 @@ def test_a_database_without_tables_of_airflow_is_not_checked(
     found = check_database(mirrors(tmp_path))
     assert {each.verdict for each in found} == {"skipped"}
     assert found[0].text.startswith(f"there is no database of Airflow at {address}; run this where ")
+
+
+@pytest.mark.parametrize("is_empty", [False, True], ids=["absent", "empty"])
+def test_a_connection_is_missing_where_no_database_can_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_empty: bool
+) -> None:
+    """Airflow asks its database nevertheless, and makes the file by that."""
+    address = f"sqlite:///{tmp_path}/none.db"
+    if is_empty:
+        (tmp_path / "none.db").touch()
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", address)
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+    engine = create_engine(address)
+    monkeypatch.setattr(settings, "Session", lambda: Session(engine))
+    assert main(["check", str(mirrors(tmp_path, connection="registry_src").path)]) == FAILED
+    engine.dispose()
+    assert (
+        "MISSING: registry backup: Connection registry_src: no Airflow Connection named 'registry_src'; create it "
+        "(type oci_registry or docker, with login and password); of a registry that is only pulled from, anonymously, "
+        "remove 'connection:'\n  → export AIRFLOW_CONN_REGISTRY_SRC='"
+        """{"conn_type": "oci_registry", "login": "USER", "password": "PASSWORD"}'\n"""
+    ) in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("database")
+def test_a_connection_is_created_in_the_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(mirrors(tmp_path, connection="registry_src").path)]) == FAILED
+    assert (
+        f"\n  → airflow connections add registry_src --conn-type {known_type()} --conn-host 127.0.0.1:2 "
+        '--conn-login "$USERNAME" --conn-password "$PASSWORD"\n'
+    ) in capsys.readouterr().out
 
 
 def test_a_database_of_another_revision_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

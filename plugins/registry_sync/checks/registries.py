@@ -14,7 +14,7 @@ from itertools import islice
 
 from registry_sync.checks.finding import Finding, guarded
 from registry_sync.checks.logins import check_login
-from registry_sync.config.connection_type import add_command
+from registry_sync.config.connection_type import CONNECTION_TYPE, add_command, variable_command
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.registry import Registry
@@ -109,6 +109,10 @@ def _creation(registry: Registry, error: RegistrySyncError) -> str:
     """The command that creates the Connection, if there is none. Other errors say what to correct."""
     if not isinstance(error, NoConnection):
         return ""
+    of_proxy = bool(error.part) or registry.connection is None
+    if not error.has_database:
+        name = registry.proxy_connection if of_proxy else registry.connection
+        return variable_command(str(name), "http" if of_proxy else CONNECTION_TYPE)
     if error.part or registry.connection is None:
         login = '--conn-login "$USERNAME" --conn-password "$PASSWORD"'
         return f"airflow connections add {registry.proxy_connection} --conn-type http {login}"

@@ -5,6 +5,7 @@ This module must not import Airflow, which reads the metadata of providers while
 
 from __future__ import annotations
 
+import json
 import shlex
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
@@ -39,6 +40,12 @@ def add_command(connection: str, host: str, user: str, password: str) -> str:
         f"airflow connections add {shlex.quote(connection)} --conn-type {known_type()} "
         f"--conn-host {shlex.quote(host)} --conn-login {user} --conn-password {password}"
     )
+
+
+def variable_command(connection: str, connection_type: str) -> str:
+    """The command that creates a Connection without a database: Airflow reads ``AIRFLOW_CONN_`` and the id."""
+    fields = {"conn_type": connection_type, "login": "USER", "password": "PASSWORD"}
+    return f"export AIRFLOW_CONN_{connection.upper()}={shlex.quote(json.dumps(fields))}"
 
 
 CA, CLIENT_CERTIFICATE, CLIENT_KEY, ROLE = "ca", "client_certificate", "client_private_key", "role"

@@ -67,6 +67,8 @@ def _find_again(name: str) -> Connection | None:
         try:
             found: Connection | None = backend.get_connection(conn_id=name)
         except Exception as error:
+            if type(backend).__name__ == _DATABASE and not has_database():
+                continue
             _check_text(backend, name, error)
             failures.append(f"{_place(type(backend).__name__)} could not be asked ({_reason(error)})")
             continue
@@ -77,6 +79,18 @@ def _find_again(name: str) -> Connection | None:
     if failures:
         raise TemporaryError(_unknown(name, failures))
     return None
+
+
+def has_database() -> bool:
+    """Return whether Connections can be in a database of Airflow: that of this machine, or a task's by the API server.
+
+    A machine without one, such as a laptop, has its Connections in variables or in a secrets backend.
+    """
+    from airflow.sdk.execution_time import task_runner
+
+    from registry_sync.airflow.states.open_database import why_no_database
+
+    return getattr(task_runner, "SUPERVISOR_COMMS", None) is not None or not why_no_database()
 
 
 def _check_text(backend: BaseSecretsBackend, name: str, error: Exception) -> None:
@@ -99,7 +113,9 @@ def _check_text(backend: BaseSecretsBackend, name: str, error: Exception) -> Non
         ) from None
 
 
-_PLACES = {"MetastoreBackend": "Airflow's database", "EnvironmentVariablesBackend": "the environment"}
+_DATABASE = "MetastoreBackend"
+
+_PLACES = {_DATABASE: "Airflow's database", "EnvironmentVariablesBackend": "the environment"}
 
 
 def _place(backend: str) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from airflow.sdk.log import mask_secret
 
-from registry_sync.airflow.hooks.find_connection import find_connection
+from registry_sync.airflow.hooks.find_connection import find_connection, has_database
 from registry_sync.config.fields import NO_PROXY
 from registry_sync.config.registry import Registry
 from registry_sync.errors import ConfigurationError, NoConnection
@@ -46,7 +46,8 @@ def _read_credentials(registry: Registry, proxy: str, name: str) -> Credentials:
     connection = find_connection(name)
     if connection is None:
         raise NoConnection(
-            f"{where}: no Airflow Connection named {name!r}; create it (type http, with login and password)"
+            f"{where}: no Airflow Connection named {name!r}; create it (type http, with login and password)",
+            has_database=has_database(),
         )
     if connection.conn_type not in _TYPES:
         raise ConfigurationError(

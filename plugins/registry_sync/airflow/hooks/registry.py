@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
-from registry_sync.airflow.hooks.find_connection import find_connection
+from registry_sync.airflow.hooks.find_connection import find_connection, has_database
 from registry_sync.airflow.hooks.login import Login, read_login
 from registry_sync.airflow.hooks.proxy import read_proxy
 from registry_sync.config.connection_type import CA, CLIENT_CERTIFICATE, CONNECTION_TYPE
@@ -177,7 +177,8 @@ def _find(name: str, registry: Registry) -> Connection:
         raise NoConnection(
             f"registry {registry.name!r}: no Airflow Connection named {name!r}; create it (type {CONNECTION_TYPE} or "
             "docker, with login and password); of a registry that is only pulled from, anonymously, remove "
-            "'connection:'"
+            "'connection:'",
+            has_database=has_database(),
         )
     return connection
 
