@@ -801,6 +801,33 @@ class TestReport:
         assert str(result.error) == f"team: 1 of 1 routes failed, 0 tags copied\n  {lost}"
         assert lost in capsys.readouterr().out
 
+    @pytest.mark.parametrize("down", ["source", "destination"])
+    def test_a_failed_listing_is_reported_with_its_reason(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        new_run: NewRun,
+        capsys: pytest.CaptureFixture[str],
+        down: str,
+    ) -> None:
+        with RegistryProcess() as gone:
+            pass
+        run = new_run(*((gone, destination) if down == "source" else (source, gone)), "team/a")
+        assert run.plan().state == "up_for_retry"
+        result = run.report(**{PLAN: "failed", COPY: "upstream_failed"})
+        line = f"{PLAN} (failed): http://{gone.host} cannot be reached: [Errno 111] Connection refused"
+        assert str(result.error) == f"team: 1 of 1 routes failed, 0 tags copied\n  {line}"
+        assert line in capsys.readouterr().out
+
+    def test_a_refused_parameter_is_reported_with_its_reason(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
+        run = new_run(source, destination, "team/a")
+        reason = failed_at_once(run.plan(repositories=["team/zzz"]), ConfigurationError)
+        result = run.report(**{PLAN: "failed", COPY: "upstream_failed"})
+        line = f"{PLAN} (failed): {' '.join(reason.split())}"
+        assert str(result.error) == f"team: 1 of 1 routes failed, 0 tags copied\n  {line}"
+
     def test_a_run_without_routes_succeeds(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:

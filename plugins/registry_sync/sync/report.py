@@ -265,7 +265,7 @@ class RouteReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """The report of a DAG run. ``missing`` names routes and tasks that ended without a report.
+    """The report of a DAG run. ``missing`` has a line about each route and task that ended without a report.
 
     ``notes`` are remarks about the run as a whole.
     """

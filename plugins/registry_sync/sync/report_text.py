@@ -81,8 +81,7 @@ _FAILED = frozenset({"failed", "locked"})
 
 def _failures(run: RunReport) -> list[str]:
     """A line for each failed tag, each route that failed as a whole, and each task without a report."""
-    lost = [f"{name} ended without a report; see the log of that task" for name in run.missing]
-    return [*_route_failures(run.routes), *lost]
+    return [*_route_failures(run.routes), *run.missing]
 
 
 def _route_failures(routes: Iterable[RouteReport]) -> Iterator[str]:

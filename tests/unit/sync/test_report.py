@@ -328,10 +328,11 @@ def test_a_failed_run_names_ten_failures_and_the_report_all() -> None:
 
 
 def test_a_failed_run_names_tasks_without_a_report() -> None:
-    run = RunReport(mirror="m", routes=(), missing=("team/lost → acr (failed)",))
+    line = "team/lost → acr (failed) ended without a report; see the log of that task"
+    run = RunReport(mirror="m", routes=(), missing=(line,))
     assert lines(failure_message(run)) == [
         "m: 1 of 1 routes failed, 0 tags copied",
-        "  team/lost → acr (failed) ended without a report; see the log of that task",
+        f"  {line}",
     ]
 
 

@@ -85,7 +85,7 @@ class ReportOperator(BaseOperator):
         run = RunReport(
             mirror=self.mirror,
             routes=tuple(report for outcome in outcomes for report in outcome.reports),
-            missing=tuple(name for outcome in outcomes for name in outcome.missing),
+            missing=tuple(line for outcome in outcomes for line in outcome.missing),
             notes=(
                 *filter(None, [self.note]),
                 *(f"{outcome.destination}: {note}" for outcome in outcomes for note in outcome.notes),
@@ -150,8 +150,8 @@ class ReportOperator(BaseOperator):
             self.log.info("\n%s", report_table(run.routes))
         for note in run.notes:
             self.log.warning("%s", note)
-        for name in run.missing:
-            self.log.error("%s ended without a report; see the log of that task", name)
+        for line in run.missing:
+            self.log.error("%s", line)
 
 
 def push_watermark(context: Context, outcome: DestinationOutcome) -> None:

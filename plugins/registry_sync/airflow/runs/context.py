@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from registry_sync.airflow.ids import (
     FAILED_KEY,
     FOUND_KEY,
+    LISTING_ERROR_KEY,
     NOTES_KEY,
     REPORT_TASK,
     UNMODIFIED_KEY,
@@ -141,6 +142,12 @@ def read_failed(context: Context, destination: str) -> Sequence[Mapping[str, Any
         context["ti"].xcom_pull(task_ids=routes_task(destination), key=FAILED_KEY) or []
     )
     return failed
+
+
+def read_listing_error(context: Context, destination: str) -> Mapping[str, str] | None:
+    """The ``error_class`` and ``reason`` with which this run's listing of the routes failed; none if it was killed."""
+    error: Mapping[str, str] | None = context["ti"].xcom_pull(task_ids=routes_task(destination), key=LISTING_ERROR_KEY)
+    return error
 
 
 def read_notes(context: Context, destination: str) -> Sequence[str]:

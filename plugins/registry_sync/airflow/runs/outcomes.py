@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registry_sync.airflow.ids import copy_task, routes_task
-from registry_sync.airflow.runs.context import read_failed, read_notes
+from registry_sync.airflow.runs.context import read_failed, read_listing_error, read_notes
 from registry_sync.airflow.runs.route_pages import pull_routes
 from registry_sync.airflow.runs.route_results import pull_results
 from registry_sync.routes.route import Route, route_key
@@ -26,7 +26,7 @@ class DestinationOutcome:
 
     :ivar routes: the routes of the mapped task, by map index; ``None`` when their listing failed.
     :ivar reports: reports of these routes, and of repositories that got none.
-    :ivar missing: tasks that ended without a report, with their states.
+    :ivar missing: a line about each task that ended without a report, with its state.
     :ivar finished: keys of the routes that succeeded.
     :ivar full_checks: keys of the routes of which this run was a full check.
     :ivar notes: remarks about the list of routes.
@@ -61,8 +61,8 @@ def read_outcomes(context: Context, destinations: Sequence[str]) -> list[Destina
 
 def _read_outcome(context: Context, destination: str, listing_state: str | None) -> DestinationOutcome:
     if listing_state not in _SUCCESSFUL:
-        task = f"{routes_task(destination)} ({listing_state})"
-        return DestinationOutcome(destination=destination, missing=(task,), listing_state=listing_state)
+        line = _unlisted(context, destination, listing_state)
+        return DestinationOutcome(destination=destination, missing=(line,), listing_state=listing_state)
     ti = context["ti"]
     tasks = pull_routes(ti, routes_task(destination)) if listing_state == "success" else []
     routes = tuple(task.route for task in tasks)
@@ -74,7 +74,7 @@ def _read_outcome(context: Context, destination: str, listing_state: str | None)
         destination=destination,
         routes=routes,
         reports=(*reports, *unrouted),
-        missing=tuple(missing),
+        missing=tuple(map(_lost, missing)),
         finished=finished_routes(routes, reports, states),
         full_checks=frozenset(route_key(task.route) for task in tasks if task.scope.window.is_full_check),
         notes=tuple(read_notes(context, destination)),
@@ -83,6 +83,16 @@ def _read_outcome(context: Context, destination: str, listing_state: str | None)
         rows=tuple(result.row for result in results if result.row),
         unrouted=tuple(unrouted),
     )
+
+
+def _unlisted(context: Context, destination: str, state: str | None) -> str:
+    """A line about routes that could not be listed, with the reason that the task pushed before it failed."""
+    task, error = f"{routes_task(destination)} ({state})", read_listing_error(context, destination)
+    return f"{task}: {' '.join(error['reason'].split())}" if error else _lost(task)
+
+
+def _lost(task: str) -> str:
+    return f"{task} ended without a report; see the log of that task"
 
 
 def _mapped_states(context: Context, task_id: str, length: int) -> list[str | None]:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
-from registry_sync.airflow.ids import ALL_ROUTES, DISABLED_KEY, LISTED_KEY, LISTING_ERROR_KEY, is_of_pushes, routes_task
-from registry_sync.airflow.runs.context import read_parameters, read_run_interval
+from registry_sync.airflow.ids import ALL_ROUTES, DISABLED_KEY, LISTED_KEY, is_of_pushes, routes_task
+from registry_sync.airflow.runs.context import read_listing_error, read_parameters, read_run_interval
 from registry_sync.airflow.states.state_store import losing, open_store, parse_state, read_record, read_state
 from registry_sync.config.registry import Registry
 from registry_sync.errors import TemporaryError
@@ -141,11 +141,11 @@ def _looks_at_all(context: Context) -> bool:
 
 def _listing_failure(context: Context, ended: EndedRun) -> Failure:
     """The reason that the task pushed before it failed. It pushes none when it is killed."""
-    task = routes_task(ended.place.destination.name)
-    document = context["ti"].xcom_pull(task_ids=task, key=LISTING_ERROR_KEY)
-    if document is not None:
-        return Failure(tag=None, error_class=document["error_class"], reason=document["reason"])
-    reason = f"the task {task} ended without a result ({ended.listing_state}); see its log"
+    destination = ended.place.destination.name
+    error = read_listing_error(context, destination)
+    if error is not None:
+        return Failure(tag=None, error_class=error["error_class"], reason=error["reason"])
+    reason = f"the task {routes_task(destination)} ended without a result ({ended.listing_state}); see its log"
     return Failure(tag=None, error_class=TemporaryError.error_class, reason=reason)
 
 
