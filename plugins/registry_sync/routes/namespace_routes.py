@@ -83,16 +83,23 @@ class NamespaceRoutes:
 
     def meets(self, other: NamespaceRoutes) -> bool:
         """True if both rules would write the same repository: an example shows it."""
-        if not self._is_beside(other):
-            return False
-        pairs = (
-            (self.route_by_rule(name), other.route_by_rule(name)) for name in (*self.examples(), *other.examples())
-        )
-        return any(one and two and _write_the_same(one, two) for one, two in pairs)
+        return self._writes_example_of(other) or other._writes_example_of(self)
+
+    def _writes_example_of(self, other: NamespaceRoutes) -> bool:
+        return any(map(self.may_write, other.examples_of_routes()))
+
+    def examples_of_routes(self) -> Iterator[Route]:
+        """The routes of :meth:`examples`."""
+        return filter(None, map(self.route_by_rule, self.examples()))
+
+    def is_beside(self, other: NamespaceRoutes) -> bool:
+        """True if both rules have one destination, and one namespace is the other or within it."""
+        outer, inner = sorted((f"{self.rule.namespace}/", f"{other.rule.namespace}/"), key=len)
+        return same_registry(self.destination.host, other.destination.host) and inner.startswith(outer)
 
     def may_meet(self, other: NamespaceRoutes) -> bool:
         """True unless the patterns of both rules rule out that they write the same repository."""
-        if not self._is_beside(other):
+        if not self.is_beside(other):
             return False
         excluded = (*self.excluded(), *other.excluded())
         return may_share_name(self.included(), other.included(), excluded) and self._names_alike(other)
@@ -163,11 +170,6 @@ class NamespaceRoutes:
     def _name_of_copy(self, name: str) -> str:
         """:raises ConfigurationError: when ``name``, within the namespace, gets no valid name at the destination."""
         return self.make_route(f"{self.rule.namespace}/{name}").destination_repository.name
-
-    def _is_beside(self, other: NamespaceRoutes) -> bool:
-        """True if both rules have one destination, and one namespace is the other or within it."""
-        outer, inner = sorted((f"{self.rule.namespace}/", f"{other.rule.namespace}/"), key=len)
-        return same_registry(self.destination.host, other.destination.host) and inner.startswith(outer)
 
     def _names_alike(self, other: NamespaceRoutes) -> bool:
         """True if both rules would give one repository of both namespaces the same name at the destination."""

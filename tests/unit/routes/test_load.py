@@ -1500,6 +1500,7 @@ def test_byte_order_mark_and_crlf_are_accepted(write: Write, content: bytes) -> 
 
 
 PRUNED = "prune: {tags: gone_at_source}"
+TO_M = "rename: 'm/{{ name }}'"
 PRUNED_BY = "is pruned here but also written by"
 ADVICE = "give it a destination of its own, or set prune: {tags: none} for it"
 
@@ -1579,6 +1580,20 @@ ADVICE = "give it a destination of its own, or set prune: {tags: none} for it"
             ],
             f"7: mirrors.a.repositories[0]: acr.example/m/y-c {PRUNED_BY} namespace 'x' of mirrors.b; ",
         ),
+        *(
+            (
+                [
+                    f"a: {{source: quay, destinations: [acr], {PRUNED}, repositories: [{{namespace: x, {ours}}}]}}",
+                    f"b: {{source: hub, destinations: [acr], repositories: [{{namespace: y, {theirs}}}]}}",
+                ],
+                f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'y' of mirrors.b; ",
+            )
+            for ours, theirs in (
+                (TO_M, TO_M),
+                (TO_M, f"{TO_M}, include: [a-*]"),
+                ("rename: 'y/{{ name }}'", "include: ['/[a-z]{3}/']"),
+            )
+        ),
     ],
     ids=[
         "repository, repository",
@@ -1591,6 +1606,9 @@ ADVICE = "give it a destination of its own, or set prune: {tags: none} for it"
         "prefix and strip_prefix",
         "rename",
         "rename with a suffix",
+        "other namespaces by one name",
+        "other namespaces by one name, and globs",
+        "renamed to the other namespace",
     ],
 )
 def test_pruning_what_another_mirror_writes_is_refused(write: Write, mirrors: list[str], expected: str) -> None:
@@ -1662,8 +1680,24 @@ def test_namespaces_that_are_apart_may_be_pruned(write: Write, ours: str, theirs
             f"a: {{source: quay, destinations: [acr], {PRUNED}, repositories: [{{namespace: x, include: ['[a-m]']}}]}}",
             "b: {source: quay, destinations: [acr], repositories: [{namespace: x, exclude: ['[a-m]']}]}",
         ],
+        [
+            f"a: {{source: quay, destinations: [acr], {PRUNED}, prefix: m/, repositories: [{{namespace: x}}]}}",
+            "b: {source: quay, destinations: [acr], prefix: m/, repositories: [{namespace: y}]}",
+        ],
+        [
+            f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, include: [a], {TO_M}, {PRUNED}}}]}}",
+            f"b: {{source: quay, destinations: [acr], repositories: [{{namespace: y, exclude: [a], {TO_M}}}]}}",
+        ],
     ],
-    ids=["prune is off", "other namespace", "globs apart", "other destination", "sets apart"],
+    ids=[
+        "prune is off",
+        "other namespace",
+        "globs apart",
+        "other destination",
+        "sets apart",
+        "other names",
+        "other namespaces and globs apart",
+    ],
 )
 def test_pruning_what_one_mirror_writes_is_accepted(write: Write, mirrors: list[str]) -> None:
     assert list(load_mirrors(write(many(*mirrors))).mirrors) == ["a", "b"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.config.reading.yaml_source import Place, show_place
+from registry_sync.oci.reference import Repository
 from registry_sync.registry.same_registry import repository_key, same_repository
 from registry_sync.routes.checks.checked_file import CheckedFile, mirror_place
 from registry_sync.routes.graph import PlacedRoute, RouteMap
@@ -56,12 +58,19 @@ def check_pruning(checked: CheckedFile) -> Iterator[Problem]:
         if entry.route.settings.deletes_tags:
             others = _other_writers(entry, checked.routes)
             yield from _pruned_by_two(entry.place, str(entry.route.destination_repository), others)
-    for namespace in checked.routes.namespaces:
+    if any(namespace.rule.settings.deletes_tags for namespace in checked.routes.namespaces):
+        yield from _check_namespaces(checked.routes)
+
+
+def _check_namespaces(routes: RouteMap) -> Iterator[Problem]:
+    places = [(namespace, _places_of_copies(namespace)) for namespace in routes.namespaces]
+    for namespace, own in places:
         if namespace.rule.settings.deletes_tags:
             name = f"namespace {namespace.rule.namespace!r}"
-            others = _other_writers_of_namespace(namespace, checked.routes)
-            problems = [*_pruned_by_two(mirror_place(namespace), name, others)]
-            yield from problems or _perhaps_pruned_by_two(namespace, checked.routes)
+            near = [other for other, others in places if namespace.is_beside(other) or not own.isdisjoint(others)]
+            found = _other_writers_of_namespace(namespace, near, routes)
+            problems = [*_pruned_by_two(mirror_place(namespace), name, found)]
+            yield from problems or _perhaps_pruned_by_two(namespace, routes)
 
 
 def _other_writers(entry: PlacedRoute, routes: RouteMap) -> Iterator[str]:
@@ -74,12 +83,20 @@ def _other_writers(entry: PlacedRoute, routes: RouteMap) -> Iterator[str]:
             yield _show_namespace(namespace)
 
 
-def _other_writers_of_namespace(namespace: NamespaceRoutes, routes: RouteMap) -> Iterator[str]:
+def _places_of_copies(namespace: NamespaceRoutes) -> frozenset[Repository]:
+    """The namespaces at the destination that get the copies of examples. Other rules for these may write the same."""
+    copies = (repository_key(route.destination_repository) for route in namespace.examples_of_routes())
+    return frozenset(replace(copy, name=copy.name.rpartition("/")[0]) for copy in copies)
+
+
+def _other_writers_of_namespace(
+    namespace: NamespaceRoutes, near: Iterable[NamespaceRoutes], routes: RouteMap
+) -> Iterator[str]:
     name = namespace.mirror.name
     for entry in routes.listed:
         if entry.route.mirror != name and namespace.may_write(entry.route):
             yield show_place(entry.place)
-    for other in routes.namespaces:
+    for other in near:
         if other.mirror.name != name and namespace.meets(other):
             yield _show_namespace(other)
 
