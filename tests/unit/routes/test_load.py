@@ -1501,6 +1501,7 @@ def test_byte_order_mark_and_crlf_are_accepted(write: Write, content: bytes) -> 
 
 PRUNED = "prune: {tags: gone_at_source}"
 TO_M = "rename: 'm/{{ name }}'"
+ONLY_A = f"{TO_M}, include: [a]"
 PRUNED_BY = "is pruned here but also written by"
 ADVICE = "give it a destination of its own, or set prune: {tags: none} for it"
 
@@ -1685,8 +1686,8 @@ def test_namespaces_that_are_apart_may_be_pruned(write: Write, ours: str, theirs
             "b: {source: quay, destinations: [acr], prefix: m/, repositories: [{namespace: y}]}",
         ],
         [
-            f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, include: [a], {TO_M}, {PRUNED}}}]}}",
-            f"b: {{source: quay, destinations: [acr], repositories: [{{namespace: y, exclude: [a], {TO_M}}}]}}",
+            f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, {ONLY_A}, {PRUNED}}}]}}",
+            f"b: {{source: quay, destinations: [acr], repositories: [{{namespace: y, {TO_M}, exclude: [a]}}]}}",
         ],
     ],
     ids=[
