@@ -76,9 +76,16 @@ def test_the_index_has_each_page_once() -> None:
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/first-mirror.md", "docs/notifications.md"])
-def test_the_first_file_of_a_page_can_be_loaded(page: str, tmp_path: Path) -> None:
+def test_each_whole_file_of_a_page_can_be_loaded(page: str, tmp_path: Path) -> None:
     text = (PROJECT / page).read_text(encoding="utf-8")
-    (first, *_) = re.findall(r"^ *```yaml\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^ *```yaml\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    whole = [
+        block
+        for block in blocks
+        if re.match(r" *registries:\n", block) and re.search(r"^ *mirrors:\n", block, re.MULTILINE)
+    ]
+    assert whole[:1] == blocks[:1]
     path = tmp_path / "mirrors.yaml"
-    path.write_text(first)
-    assert load_mirrors(path).mirrors
+    for block in whole:
+        path.write_text(block)
+        assert load_mirrors(path).mirrors

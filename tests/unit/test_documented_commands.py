@@ -43,6 +43,10 @@ NOT_RUN = {
     "starts an Airflow, which runs until it is ended": r"airflow standalone",
     "changes a git checkout": r"git pull",
     "gives rights in an account of a cloud": r"(az|gcloud) .*",
+    "starts registries on ports of the reader, and ends them": (
+        r"docker-registry serve .*|skopeo copy .* docker://127\.0\.0\.1:5001/.*|registry-sync plan --mirror local .*"
+        r"|kill .*|rm -rf one .*"
+    ),
 }
 """Reasons why commands are not run, and the commands."""
 
