@@ -105,7 +105,7 @@ def test_every_check_passes(
         "origin list tags of team/app (mirror team) ok",
         f"backup log in ok, {locked.host} as 'robot'",
         "backup read team/app (mirror team) ok",
-        "backup push to team/app (mirror team) not checked: this registry reports at the first push",
+        "backup push to team/app (mirror team) not checked: only the first push shows it",
     ]
     assert rows(printed.out, "mirror team") == [
         "mirror team max_map_length ok, 1 repositories and those of its namespaces of at most 1024"
@@ -294,7 +294,7 @@ def test_a_registry_that_is_source_and_destination_is_checked_as_both(
     assert rows(capsys.readouterr().out)[1:] == [
         "own list tags of team/app (mirror team) ok",
         "own read copy/app (mirror team) ok",
-        "own push to copy/app (mirror team) not checked: this registry reports at the first push",
+        "own push to copy/app (mirror team) not checked: only the first push shows it",
     ]
 
 

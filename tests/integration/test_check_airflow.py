@@ -26,6 +26,7 @@ from registry_sync.airflow.checks.settings import check_map_length, check_queues
 from registry_sync.airflow.hooks.find_connection import find_connection
 from registry_sync.checks.finding import Finding
 from registry_sync.checks.registries import MAX_REPOSITORIES, check_registries
+from registry_sync.checks.report_text import advice, findings_table
 from registry_sync.cli.arguments import FAILED, UNANSWERED
 from registry_sync.cli.main import main
 from registry_sync.config.connection_type import known_type
@@ -152,7 +153,20 @@ def test_without_a_database_it_is_not_checked(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{tmp_path}/none.db")
     found = check_database(mirrors(tmp_path))
     assert {each.verdict for each in found} == {"skipped"}
-    assert found[0].text.startswith(f"there is no database of Airflow at sqlite:///{tmp_path}/none.db; run this where ")
+    assert {each.text for each in found} == {NO_DATABASE}
+
+
+NO_DATABASE = (
+    "there is no database of Airflow here; run this where Airflow's scheduler or API server runs, whose database it "
+    "reads; workers have no access to it"
+)
+
+
+def test_a_remark_that_the_table_cuts_is_whole_below_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{tmp_path}/none.db")
+    found = check_database(mirrors(tmp_path))
+    assert "not checked: there is no database of Airflow here; run this where" in findings_table(found)
+    assert advice(found) == f"not checked: Airflow: pools, scheduler, DAG processor, triggerer: {NO_DATABASE}"
 
 
 @pytest.mark.parametrize("tables", ["", "CREATE TABLE notes (text TEXT)"], ids=["empty", "of others"])
@@ -167,7 +181,7 @@ def test_a_database_without_tables_of_airflow_is_not_checked(
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", address)
     found = check_database(mirrors(tmp_path))
     assert {each.verdict for each in found} == {"skipped"}
-    assert found[0].text.startswith(f"there is no database of Airflow at {address}; run this where ")
+    assert {each.text for each in found} == {NO_DATABASE}
 
 
 @pytest.mark.parametrize("is_empty", [False, True], ids=["absent", "empty"])

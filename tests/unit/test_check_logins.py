@@ -139,6 +139,18 @@ def test_a_temporary_error_is_not_missing(error: Any, verdict: str) -> None:
     assert Finding.of_error("registry acr", "log in", error).verdict == verdict
 
 
+def test_remarks_that_are_cut_are_whole_below_the_table() -> None:
+    """The same one of several queues stands there once."""
+    text = "this executor does not report which queues have workers; check --on-workers runs a task there"
+    found = [
+        *(Finding(subject=f"queue {name}", check="workers", verdict="skipped", text=text) for name in "ab"),
+        Finding(subject="skopeo", check="version", text=f"1.18.0, {70 * 'x'}"),
+    ]
+    assert advice(found) == (
+        f"not checked: queue a, queue b: workers: {text}\n\nok: skopeo: version: 1.18.0, {70 * 'x'}"
+    )
+
+
 def test_findings_are_a_table_and_what_to_do() -> None:
     found = [
         Finding(subject="skopeo", check="version", text="1.18.0"),

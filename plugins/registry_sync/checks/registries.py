@@ -274,7 +274,7 @@ def _check_push(subject: str, mirror: Mirror, repository: Repository, client: Re
     except RegistrySyncError as error:
         return Finding.of_error(subject, check, error)
     if granted is None:
-        text = "this registry reports at the first push"
+        text = "only the first push shows it"
         return Finding(subject=subject, check=check, verdict="skipped", text=text)
     if "push" in granted or "*" in granted:
         return Finding(subject=subject, check=check, text="granted")

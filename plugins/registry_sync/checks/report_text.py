@@ -11,7 +11,7 @@ from registry_sync.text_table import table
 _SHOWN = {"ok": "ok", "warning": "warning", "missing": "MISSING", "unknown": "UNKNOWN", "skipped": "not checked"}
 
 _LONGEST_REMARK = 70
-"""Maximum length of a remark of a passed check. Longer ones are cut to keep the table readable."""
+"""Maximum length of a remark in the table, to keep it readable. Longer ones stand whole below it."""
 
 
 def findings_table(findings: Sequence[Finding]) -> str:
@@ -21,8 +21,11 @@ def findings_table(findings: Sequence[Finding]) -> str:
 
 
 def advice(findings: Sequence[Finding]) -> str:
-    """A paragraph for each finding that needs attention: the observation and the remedy. Empty without any."""
-    return "\n\n".join(_paragraphs(findings))
+    """A paragraph for each finding that needs attention: the observation and the remedy. Empty without any.
+
+    Remarks that the table cuts follow, each text once.
+    """
+    return "\n\n".join([*_paragraphs(findings), *_whole_remarks(findings)])
 
 
 def conclusion(findings: Sequence[Finding]) -> str:
@@ -47,6 +50,18 @@ def _result(finding: Finding) -> str:
     if finding.needs_attention or not finding.text:
         return shown
     return f"{shown}{': ' if finding.verdict == 'skipped' else ', '}{one_line(finding.text, _LONGEST_REMARK)}"
+
+
+def _whole_remarks(findings: Sequence[Finding]) -> Iterator[str]:
+    """The remarks that are cut in the table."""
+    cut = [finding for finding in findings if not finding.needs_attention and len(finding.text) > _LONGEST_REMARK]
+    for text in dict.fromkeys(finding.text for finding in cut):
+        same = [finding for finding in cut if finding.text == text]
+        subjects, checks = (
+            ", ".join(dict.fromkeys(names))
+            for names in zip(*((finding.subject, finding.check) for finding in same), strict=True)
+        )
+        yield f"{_SHOWN[same[0].verdict]}: {subjects}: {checks}: {text}"
 
 
 def _paragraphs(findings: Sequence[Finding]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from registry_sync.errors import ConfigurationError, TemporaryError
 
-_ADVICE = "run this where Airflow's scheduler or API server runs, whose database it reads; workers have no access to it"
+ADVICE = "run this where Airflow's scheduler or API server runs, whose database it reads; workers have no access to it"
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def open_database() -> Iterator[Session]:
     except DBAPIError as error:
         reason = str(error.orig).strip().partition("\n")[0]
         raise (TemporaryError if _is_temporary(error) else ConfigurationError)(
-            f"cannot read Airflow's database at {_shown(_address())}: {reason}; {_ADVICE}"
+            f"cannot read Airflow's database at {_shown(_address())}: {reason}; {ADVICE}"
         ) from error
 
 
@@ -41,7 +41,7 @@ def why_no_database() -> str:
     """The reason why this machine has no database of Airflow, as a worker; empty when it may have one."""
     address = _address()
     if address.get_backend_name() == "sqlite" and address.database and not _has_tables(Path(address.database)):
-        return f"there is no database of Airflow at {_shown(address)}; {_ADVICE}"
+        return f"there is no database of Airflow at {_shown(address)}; {ADVICE}"
     return ""
 
 
