@@ -57,10 +57,8 @@ def _whole_remarks(findings: Sequence[Finding]) -> Iterator[str]:
     cut = [finding for finding in findings if not finding.needs_attention and len(finding.text) > _LONGEST_REMARK]
     for text in dict.fromkeys(finding.text for finding in cut):
         same = [finding for finding in cut if finding.text == text]
-        subjects, checks = (
-            ", ".join(dict.fromkeys(names))
-            for names in zip(*((finding.subject, finding.check) for finding in same), strict=True)
-        )
+        subjects = ", ".join(dict.fromkeys(finding.subject for finding in same))
+        checks = ", ".join(dict.fromkeys(finding.check for finding in same))
         yield f"{_SHOWN[same[0].verdict]}: {subjects}: {checks}: {text}"
 
 
