@@ -63,6 +63,7 @@ NOT_PRELOADED = (
     "registry_sync.airflow.checks",  # a check is triggered by hand
     "registry_sync.airflow.linked_route",  # the API server shows links
     "registry_sync.airflow.pages",  # the API server has the pages
+    "registry_sync.airflow.states.open_database",  # commands and checks open it
     "registry_sync.checks",  # likewise by hand
     "registry_sync.registry.web_pages",  # of links
     "registry_sync.skopeo.container",  # a task imports it where skopeo runs in containers

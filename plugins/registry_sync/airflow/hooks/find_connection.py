@@ -88,9 +88,11 @@ def has_database() -> bool:
     """
     from airflow.sdk.execution_time import task_runner
 
+    if getattr(task_runner, "SUPERVISOR_COMMS", None) is not None:
+        return True
     from registry_sync.airflow.states.open_database import why_no_database
 
-    return getattr(task_runner, "SUPERVISOR_COMMS", None) is not None or not why_no_database()
+    return not why_no_database()
 
 
 def _check_text(backend: BaseSecretsBackend, name: str, error: Exception) -> None:
