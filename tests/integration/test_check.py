@@ -153,6 +153,9 @@ def test_each_failed_check_is_explained(
     problems = [part for part in printed.out.strip().split("\n\n") if part.startswith("MISSING")]
     assert "no repository found in namespace 'taem'; check its name, and that this user may list it" in problems[0]
     assert "answered 404 NAME_UNKNOWN" in problems[1]
+    assert problems[1].endswith(
+        f"\n  → check its name at mirrors.team.repositories[1] in {file}, and that it has at least one tag"
+    )
     assert (
         f"registry backup: log in: {locked.host} rejects the login of 'robot': GET {locked.url}/v2/ answered 401"
         in problems[2]
@@ -161,6 +164,59 @@ def test_each_failed_check_is_explained(
         "\n  → correct user and password of the Connection registry_backup (docs/registries.md has both for each kind)"
     )
     assert "wrong" not in printed.out + printed.err
+
+
+def source_answering(status: int) -> ScriptedServer:
+    return ScriptedServer(lambda request: Reply(status=200 if request.target == "/v2/" else status))
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (
+            401,
+            "check its name at mirrors.team.repositories[0] in {}, and whether registries.origin needs a connection:",
+        ),
+        (
+            403,
+            "check its name at mirrors.team.repositories[0] in {}, and whether registries.origin needs a connection:",
+        ),
+        (404, "check its name at mirrors.team.repositories[0] in {}, and that it has at least one tag"),
+    ],
+)
+def test_a_repository_that_a_source_hides_has_a_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], status: int, remedy: str
+) -> None:
+    with RegistryProcess() as backup, source_answering(status) as registry:
+        file = write(tmp_path, registry.host, backup.host, "team/none", connection=None)
+        assert main(["check", file]) == FAILED
+    assert f"\n  → {remedy.format(file)}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "localhost:1"])
+def test_a_registry_that_does_not_respond_has_a_remedy(
+    source: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    file = write(tmp_path, source.host, host, {"repository": "team/app", "transfer": "direct"}, connection=None)
+    assert main(["check", file]) == UNANSWERED
+    assert (
+        f"\n  → correct host: of registries.backup in {file}, or see that {host} runs and can be reached from this "
+        "machine\n"
+    ) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lacking", ["policy", "registries_d"])
+def test_a_policy_that_is_not_here_has_a_remedy(
+    source: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str], lacking: str
+) -> None:
+    (tmp_path / "there.json").write_text('{"default": [{"type": "reject"}]}')
+    policy = {"policy": str(tmp_path / "there.json"), lacking: str(tmp_path / "absent")}
+    with RegistryProcess() as backup:
+        file = write(tmp_path, source.host, backup.host, {"repository": "team/app", **policy}, connection=None)
+        assert main(["check", file]) == FAILED
+    remedy = f"copy it to every worker, readable by Airflow's user, or correct {lacking}:"
+    (problem,) = (part for part in capsys.readouterr().out.split("\n\n") if part.startswith("MISSING: skopeo: policy"))
+    assert problem.endswith(f"\n  → {remedy}")
 
 
 class TestDestinations:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode
 from binascii import Error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -26,9 +26,17 @@ EXPIRY_NOTICE = timedelta(days=14)
 
 
 def check_login(
-    subject: str, endpoint: Endpoint, client: RegistryClient, *, connection: str | None
+    subject: str,
+    endpoint: Endpoint,
+    client: RegistryClient,
+    *,
+    connection: str | None,
+    remedy_of: Callable[[RegistrySyncError], str] = lambda _: "",
 ) -> Iterator[Finding]:
-    """Log in, and check what a login shows. The first finding says whether it worked."""
+    """Log in, and check what a login shows. The first finding says whether it worked.
+
+    :param remedy_of: the remedy for errors other than a rejected login.
+    """
     check = "log in" if endpoint.credentials else "anonymous access"
     proxy = proxy_of_registry(endpoint)
     try:
@@ -42,7 +50,7 @@ def check_login(
         yield Finding.of_error(subject, check, error, remedy=remedy)
         return
     except RegistrySyncError as error:
-        yield Finding.of_error(subject, check, error)
+        yield Finding.of_error(subject, check, error, remedy=remedy_of(error))
         return
     user = f" as {_user(endpoint)}" if endpoint.credentials else ""
     through = f" through the proxy {shown_proxy(proxy)}" if proxy else ""

@@ -10,10 +10,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import replace
+from functools import partial
 from itertools import islice
+from pathlib import Path
 
 from registry_sync.checks.finding import Finding, guarded
 from registry_sync.checks.logins import check_login
+from registry_sync.checks.remedies import to_reach, to_read
 from registry_sync.config.connection_type import CONNECTION_TYPE, add_command, variable_command
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
@@ -29,6 +32,9 @@ from registry_sync.sync.session import Connections
 from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
 
 log = logging.getLogger(__name__)
+
+Remedy = Callable[[RegistrySyncError], str]
+"""The remedy for an error; empty where the error says what to do."""
 
 MAX_AT_ONCE = 8
 """Registries that are checked at the same time."""
@@ -85,7 +91,14 @@ def check_registry(registry: Registry, file: MirrorsFile, connections: Connectio
         yield Finding.of_error(subject, error.part or "address", error)
         return
     with opened as client:
-        login = list(guarded(subject, "log in", check_login(subject, endpoint, client, connection=registry.connection)))
+        findings = check_login(
+            subject,
+            endpoint,
+            client,
+            connection=registry.connection,
+            remedy_of=lambda error: to_reach(registry, file.path, error),
+        )
+        login = list(guarded(subject, "log in", findings))
         yield from login
         if login[0].verdict == "ok":
             yield from _check_mirrors(registry, file, client, connections)
@@ -125,36 +138,47 @@ def _check_mirrors(
     subject = f"registry {registry.name}"
     for mirror in file.mirrors.values():
         if mirror.source == registry.name:
-            reading = _check_source(registry, mirror, client)
+            reading = _check_source(registry, mirror, client, file.mirror_files.get(mirror.name, file.path))
             yield from guarded(subject, f"read (mirror {mirror.name})", reading)
         if registry.name in mirror.destinations:
             writing = _check_destination(registry, mirror, file.registries[mirror.source], client, connections)
             yield from guarded(subject, f"read and write (mirror {mirror.name})", writing)
 
 
-def _check_source(registry: Registry, mirror: Mirror, client: RegistryClient) -> Iterator[Finding]:
+def _check_source(registry: Registry, mirror: Mirror, client: RegistryClient, path: Path) -> Iterator[Finding]:
     """List each namespace and each repository; a rule with ``names`` alone needs no listing, so its tag is read."""
     subject = f"registry {registry.name}"
-    for rule in mirror.rules:
+    remedies = [
+        partial(to_read, registry, f"mirrors.{mirror.name}.repositories[{index}]", path)
+        for index in range(len(mirror.rules))
+    ]
+    for rule, remedy in zip(mirror.rules, remedies, strict=True):
         if isinstance(rule, NamespaceRule):
             yield _checked(
                 subject,
                 f"list repositories of {rule.namespace} (mirror {mirror.name})",
                 lambda rule=rule: _require_one(client, rule),  # type: ignore[misc]
+                remedy,
             )
-    rules = [rule for rule in mirror.rules if isinstance(rule, RepositoryRule)]
-    findings = (_check_repository_rule(registry, mirror, rule, client) for rule in islice(rules, MAX_REPOSITORIES))
+    rules = [pair for pair in zip(mirror.rules, remedies, strict=True) if isinstance(pair[0], RepositoryRule)]
+    findings = (
+        _check_repository_rule(registry, mirror, rule, client, remedy)
+        for rule, remedy in islice(rules, MAX_REPOSITORIES)
+        if isinstance(rule, RepositoryRule)
+    )
     yield from _summarized(findings, mirror, len(rules))
 
 
-def _check_repository_rule(registry: Registry, mirror: Mirror, rule: RepositoryRule, client: RegistryClient) -> Finding:
+def _check_repository_rule(
+    registry: Registry, mirror: Mirror, rule: RepositoryRule, client: RegistryClient, remedy: Remedy
+) -> Finding:
     subject, repository = f"registry {registry.name}", Repository.at(registry.host, rule.repository)
     if rule.settings.tags.named and unpinned_names(rule.settings) is not None:
         tag, pin = next(iter(rule.settings.tags.named.items()))
         check = f"read {repository.name}:{tag} (mirror {mirror.name})"
-        return _checked(subject, check, lambda: _require_manifest(client, repository, pin or tag))
+        return _checked(subject, check, lambda: _require_manifest(client, repository, pin or tag), remedy)
     check = f"list tags of {repository.name} (mirror {mirror.name})"
-    return _checked(subject, check, lambda: next(iter(client.list_tags(repository)), None))
+    return _checked(subject, check, lambda: next(iter(client.list_tags(repository)), None), remedy)
 
 
 def _summarized(findings: Iterable[Finding], mirror: Mirror, total: int) -> Iterator[Finding]:
@@ -283,9 +307,9 @@ def _check_push(subject: str, mirror: Mirror, repository: Repository, client: Re
     return Finding(subject=subject, check=check, verdict="missing", text=text, remedy=remedy)
 
 
-def _checked(subject: str, check: str, call: Callable[[], object]) -> Finding:
+def _checked(subject: str, check: str, call: Callable[[], object], remedy: Remedy) -> Finding:
     try:
         call()
     except RegistrySyncError as error:
-        return Finding.of_error(subject, check, error)
+        return Finding.of_error(subject, check, error, remedy=remedy(error))
     return Finding(subject=subject, check=check)

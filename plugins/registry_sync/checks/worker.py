@@ -10,9 +10,12 @@ from registry_sync.config.document import MirrorsFile
 from registry_sync.config.settings import RouteSettings, SkopeoOptions
 from registry_sync.errors import RegistrySyncError
 from registry_sync.routes.route import settings_at
+from registry_sync.skopeo.config_files import PolicyFiles
 from registry_sync.skopeo.policy import check_policies
 from registry_sync.skopeo.runner import SkopeoProgram, speed_limit
 from registry_sync.sync.session import Connections, policy_files_of
+
+_TO_COPY = "copy it to every worker, readable by Airflow's user, or correct {}:"
 
 
 def check_worker(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
@@ -48,8 +51,7 @@ def _check_file(subject: str, check: str, key: str, path: Path) -> Finding:
         path.read_bytes()
     except OSError as error:
         text = f"{str(path)!r} cannot be read on this machine: {error.strerror}"
-        remedy = f"copy it to every worker, readable by Airflow's user, or correct {key}:"
-        return Finding(subject=subject, check=check, verdict="missing", text=text, remedy=remedy)
+        return Finding(subject=subject, check=check, verdict="missing", text=text, remedy=_TO_COPY.format(key))
     return Finding(subject=subject, check=check, text=str(path))
 
 
@@ -76,6 +78,15 @@ def _check_skopeo(
             try:
                 check_policies([policy], skopeo)
             except RegistrySyncError as error:
-                yield Finding.of_error(subject, "policy", error)
+                yield Finding.of_error(subject, "policy", error, remedy=_policy_remedy(policy, error))
             else:
                 yield Finding(subject=subject, check="policy", text=str(policy.policy))
+
+
+def _policy_remedy(policy: PolicyFiles, error: RegistrySyncError) -> str:
+    """The remedy for files that cannot be read here. Other errors say what to correct."""
+    if isinstance(error.__cause__, OSError):
+        return _TO_COPY.format("policy")
+    if policy.registries_d and not policy.registries_d.is_dir():
+        return _TO_COPY.format("registries_d")
+    return ""
