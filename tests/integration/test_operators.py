@@ -543,6 +543,7 @@ class TestMirrorRepository:
             "deep_check": None,
             "selects_none": False,
             "selected": None,
+            "requested": None,
             "totals": None,
             "error": message,
             "error_class": "configuration",
@@ -827,6 +828,55 @@ class TestReport:
         result = run.report(**{PLAN: "failed", COPY: "upstream_failed"})
         line = f"{PLAN} (failed): {' '.join(reason.split())}"
         assert str(result.error) == f"team: 1 of 1 routes failed, 0 tags copied\n  {line}"
+
+    @pytest.mark.parametrize(
+        ("tags", "is_red"),
+        [
+            (["v9"], True),
+            (["v9*", "/^w[0-9]/"], True),
+            (["dev"], True),  # the source has it, and the rules leave it out
+            (["v9", "v1"], False),  # matches at one of two routes
+            ([], False),
+            ([f"sha256-{64 * 'a'}.sig"], False),
+        ],
+    )
+    @pytest.mark.parametrize("dry_run", [False, True])
+    def test_a_run_by_hand_for_tags_that_no_route_has_fails(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        new_run: NewRun,
+        name: str,
+        tags: list[str],
+        is_red: bool,
+        dry_run: bool,
+    ) -> None:
+        for repository, tag in ((f"{name}/a", "v1"), (f"{name}/b", "v2"), (f"{name}/a", "dev")):
+            images.push(source.url, repository, tag, images.image([]))
+        run = new_run(source, destination, f"{name}/a", f"{name}/b", tags={"include": ["v*"]})
+        assert run.plan(tags=tags, dry_run=dry_run).state == "success"
+        assert [run.copy(map_index=index).state for index in (0, 1)] == ["success", "success"]
+        result = run.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "success"})
+        if not is_red:
+            assert result.state == "success", result
+            return
+        assert str(result.error) == (
+            f"team: the parameter tags, {', '.join(tags)}, matches no tag that the rules select, in any of 2 routes; "
+            "correct it (names, globs such as v1.2* or /regular expressions/), or see the logs of the routes for the "
+            "tags that the rules leave out"
+        )
+        assert result.state == "failed"
+
+    def test_the_tags_of_a_scheduled_run_may_match_none(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
+    ) -> None:
+        """Only a person who waits for the run expects that it copies something."""
+        images.push(source.url, name, "v1", images.image([]))
+        run = new_run(source, destination, name)
+        run.api.interval = (datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC))
+        assert run.plan(tags=["v9"]).state == "success"
+        assert run.copy().state == "success"
+        assert run.report(**{PLAN: "success", f"{COPY}_0": "success"}).state == "success"
 
     def test_a_run_without_routes_succeeds(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun

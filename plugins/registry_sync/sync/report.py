@@ -149,6 +149,7 @@ class RouteReport:
     :ivar planned_deletions: deletions for the next scheduled run, if this run looked for tags to delete.
     :ivar deep_check: set when this run verified content.
     :ivar selected: number of tags that the rules selected, if this run looked at all tags of the source.
+    :ivar requested: number of these tags that match the run's parameter ``tags``; ``None`` without it or with a window.
     :ivar traffic: our requests to both registries, skopeo's excluded.
     :ivar totals: of the plan, in a dry run.
     :ivar error: set when the route failed as a whole, before or between its tags.
@@ -169,6 +170,7 @@ class RouteReport:
     planned_deletions: PlannedDeletions | None = None
     deep_check: DeepCheckResult | None = None
     selected: int | None = None
+    requested: int | None = None
     totals: PlanTotals | None = None
     error: str | None = None
     error_class: str | None = None

@@ -73,6 +73,7 @@ def summarize(
         deep_check=execution.deep_check,
         planned_deletions=undone_deletions(plan, results),
         selected=_count_selected(observation),
+        requested=observation.selection.requested if observation.scope.window.is_everything else None,
         retry_at=execution.retry_at,
         traffic=traffic,
     )

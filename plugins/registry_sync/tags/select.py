@@ -17,6 +17,8 @@ from registry_sync.tags.rules import FILTERS, Filter, TagRule, TagRules
 
 MAX_TAGS_IN_REASON = 5
 
+_REQUESTED = "requested"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionStep:
@@ -59,6 +61,11 @@ class Selection:
         return (self.by_rule or (self,))[0].steps[0].tags
 
     @property
+    def requested(self) -> int | None:
+        """The number of selected tags that match the patterns of the run; ``None`` without patterns."""
+        return next((step.tags for step in self.steps if step.what == _REQUESTED), None)
+
+    @property
     def drops_tags(self) -> bool:
         """True if a filter rejected a tag, or a tag is outside the run's window."""
         return min(step.tags for step in self.steps) < self.judged
@@ -74,7 +81,7 @@ class Selection:
             selected=kept,
             rejected={**self.rejected, **reasons},
             failed={tag: reason for tag, reason in self.failed.items() if not rejection_by_name(tag, only)},
-            steps=(*self.steps, SelectionStep(what="requested", tags=len(kept))),
+            steps=(*self.steps, SelectionStep(what=_REQUESTED, tags=len(kept))),
         )
 
     def found_by_name(self) -> Selection:

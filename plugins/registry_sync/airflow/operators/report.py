@@ -19,6 +19,7 @@ from registry_sync.airflow.runs.context import (
     read_deletion_plans,
     read_found,
     read_last_look,
+    read_parameters,
     read_run_interval,
     read_unmodified,
     read_watermark,
@@ -28,6 +29,7 @@ from registry_sync.airflow.runs.damaged_images import push_damaged
 from registry_sync.airflow.runs.outcomes import DestinationOutcome, read_outcomes
 from registry_sync.airflow.states.destination_state import DestinationOfMirror, EndedRun, record_destinations
 from registry_sync.config.notify import Notifier
+from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.routes.route import route_key
 from registry_sync.sync.report import RouteReport, RunReport
 from registry_sync.sync.report_text import failure_message, report_table, run_summary
@@ -74,7 +76,7 @@ class ReportOperator(BaseOperator):
         self.team = team
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Return the summary of the run. :raises AirflowFailException: when a route failed."""
+        """Return the summary of the run. :raises AirflowFailException: when a route failed, or no tag was requested."""
         outcomes = read_outcomes(context, [place.destination.name for place in self.destinations])
         for outcome in outcomes:
             push_watermark(context, outcome)
@@ -98,6 +100,8 @@ class ReportOperator(BaseOperator):
         self._send_messages(context)
         if run.is_failed:
             raise AirflowFailException(failure_message(run))
+        if unmatched := unmatched_tags(context, run):
+            raise AirflowFailException(unmatched)
         self.log.info("%s", run_summary(run))
         return {"summary": run_summary(run), **({"note": self.note} if self.note else {})}
 
@@ -152,6 +156,25 @@ class ReportOperator(BaseOperator):
             self.log.warning("%s", note)
         for line in run.missing:
             self.log.error("%s", line)
+
+
+def unmatched_tags(context: Context, run: RunReport) -> str:
+    """The failure of a run by hand whose parameter ``tags`` matches no tag of any route; empty when it matches one.
+
+    Artifacts are no tags of their own, so that nothing is said about patterns that name them.
+    """
+    patterns = read_parameters(context)["tags"] or []
+    requested = [route.requested for route in run.routes]
+    is_by_hand = read_run_interval(context).run_type == "manual"
+    if not (is_by_hand and patterns and requested) or any(count != 0 for count in requested):
+        return ""
+    if any(is_artifact_tag(pattern) for pattern in patterns):
+        return ""
+    return (
+        f"{run.mirror}: the parameter tags, {', '.join(patterns)}, matches no tag that the rules select, in any of "
+        f"{len(requested)} routes; correct it (names, globs such as v1.2* or /regular expressions/), or see the logs "
+        "of the routes for the tags that the rules leave out"
+    )
 
 
 def push_watermark(context: Context, outcome: DestinationOutcome) -> None:
