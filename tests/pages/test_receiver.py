@@ -98,12 +98,12 @@ def events(airflow: LocalAirflow, mirror: str) -> list[PushEvent]:
 
 
 def wait_for(airflow: LocalAirflow, mirror: str, tag: str, repository: str = "team/app") -> list[PushEvent]:
-    """Wait until an event of a mirror names a tag."""
+    """Wait until an event of a mirror names a tag, or its whole repository, as those that are gathered with it may."""
     deadline = monotonic() + PATIENCE_SECONDS
     while monotonic() < deadline:
         found = events(airflow, mirror)
-        named = {(push.repository, name) for event in found for push in event.pushes for name in push.tags or ()}
-        if (repository, tag) in named:
+        pushes = [push for event in found for push in event.pushes if push.repository == repository]
+        if any(push.tags is None or tag in push.tags for push in pushes):
             return found
         sleep(0.1)
     raise AssertionError(f"no event of {mirror} names {repository}:{tag}: {events(airflow, mirror)}")
