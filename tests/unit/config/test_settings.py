@@ -172,7 +172,7 @@ def test_settings_come_back_from_json(tmp_path: Path) -> None:
             {"platforms": ["linux/amd64", "arm64"]},
             "platforms[1]: expected a platform such as linux/amd64 or linux/arm/v7, got 'arm64'",
         ),
-        ({"signatures": "yes"}, "signatures: expected true or false, got 'yes'"),
+        ({"signatures": "yes"}, "signatures: expected true or false, got 'yes'; write true"),
         (
             {"policy": "policy.json"},
             "policy: expected an absolute path, because tasks run in any directory, got 'policy.json'",

@@ -80,7 +80,7 @@ def test_one_registry_may_be_both_sides() -> None:
         ),
         ({"tags": []}, "tags: it is empty; name a tag, or leave the argument out for all tags"),
         ({"tags": {}}, "tags: it is empty; name a tag, or leave the argument out for all tags"),
-        ({"tags": "v1"}, "tags: expected a mapping (key: value), got 'v1'"),
+        ({"tags": "v1"}, "tags: expected a mapping (key: value), got 'v1'; write {include: ['v1']} or {names: ['v1']}"),
         ({"tags": [1.1]}, 'tags[0]: expected a string, got the number 1.1 (quote it: "1.1")'),
         (
             {"tags": ["v1", "v 2"]},

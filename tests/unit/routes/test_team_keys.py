@@ -83,7 +83,7 @@ ONE_DAG = "a mirror is one DAG; write it at the mirror, or give this entry a mir
         ({"dag_tags": [101 * "t"]}, "dag_tags[0]: it has 101 characters, at most 100 are allowed"),
         ({"until": AHEAD}, "until needs enabled: false beside it; write it, or remove until"),
         ({"enabled": True, "until": AHEAD}, "until needs enabled: false beside it; write it, or remove until"),
-        ({"enabled": "no"}, "enabled: expected true or false, got 'no'"),
+        ({"enabled": "no"}, "enabled: expected true or false, got 'no'; write false"),
         (
             {"enabled": False, "until": "soon"},
             "until: expected a date such as 2026-01-31 or 2026-01-31T12:00Z, got 'soon'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,7 +18,7 @@ from registry_sync.config.mirror import MIRROR_OPTIONS, MirrorEntry, MirrorOptio
 from registry_sync.config.node_pools import BootstrapImageEntry, NodePoolEntry, PoolMirrorEntry
 from registry_sync.config.notify import NotifierEntry
 from registry_sync.config.prune_rules import PruneRulesEntry
-from registry_sync.config.reading.close_names import did_you_mean
+from registry_sync.config.reading.close_names import did_you_mean, how_to_write_bool, how_to_write_key, key_meant
 from registry_sync.config.reading.yaml_source import Document, Place, show_place
 from registry_sync.config.registry import RegistryEntry
 from registry_sync.config.rules import NamespaceEntry, RepositoryEntry
@@ -181,7 +182,32 @@ def _how_to_write(error: ErrorDetails, place: Place, text: str | None) -> str:
             return f' (quote it: "{text}")'
         case tuple() if error["type"] in ("string_type", "union_tag_not_found") and isinstance(place[-1], int):
             return "; remove one '-', or the inner [ ]"
+        case tuple() if error["type"] == "string_type":
+            return "; write one name" if place[-1] == "source" else "; write one value"
+        case dict() as entry if error["type"] == "union_tag_not_found":
+            return _meant_form(entry)
+        case str() | int() | float() if error["type"] == "bool_type":
+            return how_to_write_bool(error["input"])
+        case str() as value if (number := _NUMBERS.get(error["type"])) and re.fullmatch(number, value, re.ASCII):
+            return "; remove the quotes"
+        case str() | int() | float() if error["type"] == "model_type" and "tags" in place[-2:]:
+            tag = quoted(str(error["input"] if text is None else text))
+            return f"; write {{include: [{tag}]}} or {{names: [{tag}]}}"
     return ""
+
+
+_NUMBERS = {"int_type": r"0|[1-9]\d*", "float_type": r"(?:0|[1-9]\d*)(?:\.\d+)?"}
+"""Texts that are numbers without quotes, in all versions of YAML."""
+
+
+def _meant_form(entry: Mapping[str, Any]) -> str:
+    """The keys of an entry of ``repositories`` without a name, and the key that was meant."""
+    keys = [str(key) for key in entry]
+    meant = [f"; write {key}: in place of {quoted(name)}" for name in keys if (key := key_meant(name, _NAMES))]
+    return f" with {', '.join(map(quoted, keys))}{''.join(meant[:1])}" if keys else ""
+
+
+_NAMES = ("repository", "namespace")
 
 
 def _got(value: Any, text: str | None) -> str:
@@ -218,6 +244,8 @@ def _unknown_key(place: Place, form: type[BaseModel] | None) -> str:
     if key in _OF_CONNECTIONS and "connection" in allowed:
         advice = "it belongs into the Airflow Connection whose id is connection: (docs/connections.md)"
         return f"unknown key {quoted(key)} of a registry; {advice}"
+    if meant := how_to_write_key(key, allowed):
+        return f"unknown key {quoted(key)}; {meant}"
     close = get_close_matches(key, allowed, n=1)
     others = "" if place[:-1] else ", and x-... for anchors"
     advice = f"did you mean {quoted(close[0])}?" if close else f"allowed are {', '.join(allowed)}{others}"
