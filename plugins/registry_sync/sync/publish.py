@@ -29,6 +29,7 @@ from registry_sync.sync.content.foreign_layers import explain_refusal
 from registry_sync.sync.content.transfer import Mover, Transfer, Transferred
 from registry_sync.sync.obstacle import Obstacle
 from registry_sync.sync.plan import CopyTag, Plan, group_by_digest
+from registry_sync.sync.reading.second_listing import SecondListing
 from registry_sync.sync.reading.tag_states import head_if_visible
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.session import Session
@@ -63,6 +64,7 @@ class Publisher:
         self._transfer = transfer
         self._copy_artifacts = copy_artifacts
         self._pins = {tag: pin for tag, pin in session.route.settings.tags.named.items() if pin}
+        self._listing = SecondListing(session.source, session.route.source_repository)
         self._obstacle = Obstacle(session.source.ping, session.destination.ping)
 
     @property
@@ -217,7 +219,7 @@ class Publisher:
 
     def _explain_missing(self, tag: CopyTag, error: NotFound, seconds: float) -> TagResult:
         """The result for content that was not found: its tag was deleted or changed, or the image is incomplete."""
-        pin = self._pins.get(tag.tag)
+        pin, planned = self._pins.get(tag.tag), tag.source_digest or tag.digest
         client, repository = self._session.source, self._session.route.source_repository
         current = client.head_manifest(repository, pin or tag.tag, is_expected=True)
         if current is None and pin is None:
@@ -225,7 +227,13 @@ class Publisher:
         reason: RegistrySyncError
         if current is None:
             reason = ConfigurationError(LOST_PIN)
-        elif current != (tag.source_digest or tag.digest):
+        elif current != planned and self._listing.has(tag.tag, planned):
+            reason = RefusedError(
+                f"{repository.host} lists this tag with {planned.short}, and the tag itself has {current.short}; the "
+                f"listed image cannot be read ({error}). Its listing is wrong: write kind: distribution for this "
+                "registry, so that each tag is read by itself"
+            )
+        elif current != planned:
             reason = TemporaryError(f"changed at the source during the copy, to {current.short}; the retry copies that")
         else:
             reason = RefusedError(f"the image is incomplete at the source: {error}")
