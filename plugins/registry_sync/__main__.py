@@ -1,7 +1,19 @@
-"""Entry point of ``python -m registry_sync``."""
+"""Entry point of ``python -m registry_sync``. A Python without the packages that it needs is told in one line."""
 
 import sys
 
-from registry_sync.cli.main import run
+try:
+    from registry_sync.cli.main import run
 
-sys.exit(run())
+    status = run()
+except ModuleNotFoundError as error:
+    package = (error.name or "").partition(".")[0]
+    if package in ("", "registry_sync"):
+        raise
+    sys.stderr.write(
+        f"this Python ({sys.executable}) does not have the package {package!r}, which registry_sync needs; in a "
+        "checkout, use .venv/bin/python (`make venv` makes it), else install registry-sync into this Python "
+        "(docs/install.md)\n"
+    )
+    sys.exit(2)
+sys.exit(status)
