@@ -183,8 +183,8 @@ def _problems(planned: PlannedRoute) -> Iterable[str]:
 
 _HEADINGS = ("tag", "decision", "digest", "reason")
 
-_NARROWEST = len("same digest")
-"""Width of the reasons beside tags with long names."""
+_NARROWEST = 60
+"""Characters of a reason that stand in the row, also where the line is longer than ``WIDTH`` by that."""
 
 
 def _row(decision: Decision) -> tuple[str, str, str, str]:
