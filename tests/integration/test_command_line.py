@@ -267,6 +267,14 @@ def test_a_plan_says_why_nothing_is_pruned(plan: Plan, source: RegistryProcess, 
     assert [route["notes"] for route in json.loads(printed)["routes"]] == [[note]]
 
 
+def test_a_reason_of_60_characters_stands_in_its_row(plan: Plan) -> None:
+    pattern = "/.*-(dev|snapshot|nightly|candidate|hot)/"
+    _, printed, _ = plan(app(tags={"exclude": [pattern]}))
+    reason = f"excluded by '{pattern}'"
+    assert 50 < len(reason) <= 60
+    assert f"old-dev  skip       -                    {reason}\n" in printed
+
+
 def test_repository_globs_limit_the_plan(plan: Plan) -> None:
     code, printed, errors = plan(app(), "team/other", arguments=("--json", "--repository", "*/other"))
     assert (code, errors) == (OK, "")
@@ -369,6 +377,8 @@ def test_explain_prints_settings_and_their_origins(
     assert settings["full_check"] == ("@daily", "built-in default")
     assert settings["skopeo"] == ("local", "built-in default")
     assert settings["deep_check"] == ('{"schedule": "@weekly", "share": "25%", "read": "5 GB"}', "mirrors.team")
+    origins = [origin for _, origin in settings.values()]
+    assert origins == sorted(origins, key=lambda origin: origin == "built-in default")
     steps = "listed 4 → include 2 → newest 1 → with names 2"
     assert attrition.splitlines() == [
         steps,

@@ -34,6 +34,9 @@ from registry_sync.tags.selection_checks import selects_none, too_few, unanchore
 from registry_sync.text import quoted
 from registry_sync.text_table import table, table_with_texts
 
+_BUILT_IN = "built-in default"
+"""The origin of settings that nobody wrote. They stand below the others."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingOrigin:
@@ -200,7 +203,7 @@ def _explanation(mirror: Mirror, rule_route: RuleRoute, selection: Selection) ->
     return Explanation(
         route=rule_route.route,
         place=_place(mirror, rule_route.index),
-        settings=tuple(_settings(mirror, rule_route)),
+        settings=tuple(sorted(_settings(mirror, rule_route), key=lambda setting: setting.origin == _BUILT_IN)),
         selection=selection,
     )
 
@@ -230,7 +233,7 @@ def _settings(mirror: Mirror, rule_route: RuleRoute) -> Iterator[SettingOrigin]:
         ("defaults", mirror.default_options),
     )
     for name, value in values.items():
-        origin = next((level for level, options in levels if name in options), "built-in default")
+        origin = next((level for level, options in levels if name in options), _BUILT_IN)
         yield SettingOrigin(name=name, value=_yaml_lines(value), origin=origin)
 
 
