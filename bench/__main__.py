@@ -52,14 +52,26 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"all by default: {', '.join(SCENARIOS)}")
-    parser.add_argument("--big-megabytes", type=int, default=Sizes().big_megabytes, help="size of each big layer (100)")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog="\n".join(("scenarios:", *map(_description, SCENARIOS))),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="all by default")
+    big_megabytes = Sizes().big_megabytes
+    parser.add_argument("--big-megabytes", type=int, default=big_megabytes, help=f"big layers ({big_megabytes})")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.scenarios if name not in SCENARIOS]:
         parser.error(f"unknown scenarios: {', '.join(unknown)}; write some of {', '.join(SCENARIOS)}")
     return arguments
+
+
+def _description(name: str) -> str:
+    """A line about a scenario: the docstring of its module."""
+    module = sys.modules[SCENARIOS[name].__module__]
+    return f"  {name:<10} {(module.__doc__ or '').splitlines()[0]}"
 
 
 def _show(name: str, findings: Findings, *, is_written: bool) -> None:

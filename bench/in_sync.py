@@ -1,4 +1,4 @@
-"""Measure what it costs to see that everything is in sync."""
+"""Cost of seeing that everything is in sync."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def describe(scope: Scope, load_before: float) -> Findings:
         ("load", f"{load_before:.1f} before, {os.getloadavg()[0]:.1f} after; a quiet machine begins near 0"),
         ("system", f"Linux {platform.release()}, Python {platform.python_version()}, urllib3 {version('urllib3')}"),
         ("registry server", _output("docker-registry", "--version").replace("github.com/docker/distribution ", "")),
-        ("tools", ", ".join(tool.name for tool in (*scope.ours, *scope.peers))),
+        ("tools found", ", ".join(tool.name for tool in (*scope.ours, *scope.peers))),
     ]
     return Findings(tables=[Table(title="The machine:", headings=("what", "value"), rows=rows, texts=2)])
 

@@ -10,7 +10,7 @@ from bench.tools import Tool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """Sizes that take about ten minutes with all peers on two cores."""
+    """Sizes that take about a quarter of an hour with all peers on two cores."""
 
     heads: int = 600
     few_tags: int = 100
@@ -20,7 +20,7 @@ class Sizes:
     cold: tuple[int, int] = (40, 5)
     cold_tls: tuple[int, int] = (6, 5)
     big_images: int = 4
-    big_megabytes: int = 100
+    big_megabytes: int = 400
     listed_tags: int = 300
     window_repositories: int = 1000
     tags_curve: Sequence[int] = (100, 500, 1000, 2000)
