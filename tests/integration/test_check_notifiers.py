@@ -82,7 +82,7 @@ def test_what_is_wrong_is_said(
     assert f"\n\nMISSING: notifier {name}: mirrors one: {problem}\n\n" in printed.out
 
 
-def test_a_file_without_notifiers_has_no_such_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_with_none_has_no_such_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mirrors.yaml"
     file.write_text(json.dumps({"registries": {"a": {"host": "127.0.0.1:1", "tls": False}}, "mirrors": {}}))
     assert main(["check", str(file)]) == UNANSWERED
