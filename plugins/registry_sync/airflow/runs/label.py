@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TEMPLATE = "{{ task.label }}"
-"""What Airflow renders when the task has executed."""
+"""The template of the label. Airflow renders it when the task has executed."""
 
 MAX_LENGTH = 250
 """The length of Airflow's column. A longer label fails the task on PostgreSQL."""

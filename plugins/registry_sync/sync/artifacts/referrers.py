@@ -105,7 +105,7 @@ class Referrers:
         try:
             if self._has_api(subject):
                 return
-            with self._session.locks.acquire([tag]):  # another task that adds to the list reads the text of this one
+            with self._session.locks.acquire([tag]):  # another task adds to the list that this one has written
                 self._add_to_list(tag, subject, index)
         except (RefusedError, DeniedError) as error:
             self._outcomes.add(refused(tag, subject, error))
