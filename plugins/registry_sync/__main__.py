@@ -1,4 +1,4 @@
-"""Entry point of ``python -m registry_sync``. A Python without the packages that it needs is told in one line."""
+"""Entry point of ``python -m registry_sync``. A missing package is reported in one line."""
 
 import sys
 
