@@ -752,6 +752,13 @@ def test_waking_threads_are_not_progress(tmp_path: Path) -> None:
         copy(opened, "registry.example", "registry.example")
 
 
+def test_short_lines_are_progress(tmp_path: Path) -> None:
+    """Each line is read at once, so that fewer bytes than one request has are moved between two readings."""
+    program = "for number in range(250): print('x' * 100, flush=True); time.sleep(0.01)\nsys.exit(3)"
+    with stand_in(tmp_path, program) as opened, pytest.raises(TemporaryError, match="for an unknown reason"):
+        copy(opened, "registry.example", "registry.example")
+
+
 def test_a_skopeo_that_ignores_sigterm_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

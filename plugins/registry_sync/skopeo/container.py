@@ -31,8 +31,9 @@ from urllib3.exceptions import HTTPError
 
 from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.skopeo.config_files import Workspace
-from registry_sync.skopeo.local import MIN_PROGRESS_BYTES, POLL_SECONDS, VERSION_SECONDS, read_io_counters
+from registry_sync.skopeo.local import POLL_SECONDS, VERSION_SECONDS
 from registry_sync.skopeo.runner import OLDEST_VERSION, SkopeoVersion, check_version, parse_version, run
+from registry_sync.skopeo.traffic import INTERVAL_SECONDS, Traffic, read_io_counters
 from registry_sync.worker.private_directory import private_directory
 
 log = logging.getLogger(__name__)
@@ -46,9 +47,6 @@ ABANDONED_AFTER = timedelta(minutes=10)
 A living worker removes its containers as soon as they end, so this one was left by a killed worker. It contains
 passwords, and its own task may never be tried again.
 """
-
-STATS_INTERVAL_SECONDS = 0.2
-"""Interval between two readings of the traffic. Bytes after the last reading are not counted."""
 
 _SIGNAL_BASE = 128
 """Docker reports a death by signal as this number plus the signal's."""
@@ -79,10 +77,10 @@ class SkopeoContainer:
         self._id, self._partial_line = "", b""
         self._listener: threading.Thread | None = None
         self._output: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._moved_bytes = self.sent_bytes = 0
-        self._started_at = self._moved_at = self._read_at = time.monotonic()
+        self._started_at = time.monotonic()
         with _translate_errors(docker):
             self._client = docker.connect()
+        self._traffic = Traffic(most_seconds_between=self._client.timeout + POLL_SECONDS)
         try:
             with _translate_errors(docker):
                 self._id = self._create(argv, workspace)
@@ -102,8 +100,11 @@ class SkopeoContainer:
 
     @property
     def idle_seconds(self) -> float:
-        """Time since the last reading that showed traffic."""
-        return time.monotonic() - self._moved_at
+        return self._traffic.idle_seconds
+
+    @property
+    def sent_bytes(self) -> int:
+        return self._traffic.sent_bytes
 
     def read_lines(self) -> list[str] | None:
         """Wait briefly for output and return the new lines; ``None`` after the end."""
@@ -111,7 +112,7 @@ class SkopeoContainer:
             piece = self._output.get(timeout=POLL_SECONDS)
         except queue.Empty:
             piece = b""
-        self._update_counters()
+        self._read_traffic()
         if piece is None:
             return self._end_of_output()
         *lines, self._partial_line = (self._partial_line + piece).split(b"\n")
@@ -197,27 +198,17 @@ class SkopeoContainer:
                 return -signal.SIGKILL
         return _SIGNAL_BASE - status if status > _SIGNAL_BASE else status
 
-    def _update_counters(self) -> None:
-        """Read the traffic at most once per interval.
+    def _read_traffic(self) -> None:
+        """Read the traffic once per interval. Bytes after the last reading are not counted.
 
         When the daemon does not respond, the copy counts as stalled, because nothing else could end it.
         """
-        if time.monotonic() - self._read_at < STATS_INTERVAL_SECONDS:
+        if self._traffic.seconds_since_look < INTERVAL_SECONDS:
             return
-        with suppress(DockerException, OSError):
-            self._record(self._read_counters())
-        self._read_at = time.monotonic()
-
-    def _record(self, counters: tuple[int, int] | None) -> None:
-        """Update the traffic and the time of the last progress.
-
-        Without counters the copy counts as moving. Counters of an ended container are missing or zero, which keeps the
-        last reading.
-        """
-        if counters is None or sum(counters) >= self._moved_bytes + MIN_PROGRESS_BYTES:
-            self._moved_at = time.monotonic()
-        if counters and sum(counters) > self._moved_bytes:
-            self._moved_bytes, self.sent_bytes = sum(counters), min(counters)
+        try:
+            self._traffic.record(self._read_counters())
+        except (DockerException, OSError):
+            self._traffic.miss()
 
     def _read_counters(self) -> tuple[int, int] | None:
         """Bytes received and sent by the container's network; in the host's network, read and written by its process.

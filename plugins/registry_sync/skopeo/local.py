@@ -18,6 +18,7 @@ from registry_sync.skopeo import lifeline
 from registry_sync.skopeo.authorities import authority_variables
 from registry_sync.skopeo.config_files import Workspace
 from registry_sync.skopeo.runner import SkopeoVersion, check_version, parse_version
+from registry_sync.skopeo.traffic import Traffic, read_io_counters
 
 VERSION_SECONDS = 10
 """Timeout of ``skopeo --version``."""
@@ -88,12 +89,8 @@ POLL_SECONDS = 0.25
 END_SECONDS = 3
 """Time between SIGTERM and SIGKILL. Airflow itself kills a task after five seconds."""
 
-MIN_PROGRESS_BYTES = 256
-"""Fewer bytes between two readings count as a stall.
-
-A waiting skopeo still moves some 10 bytes a second, with which the threads of a Go program wake each other. One HTTP
-request has more bytes than this limit.
-"""
+_MOST_SECONDS_BETWEEN = 4 * POLL_SECONDS
+"""A longer time between two readings of the traffic does not count: skopeo may have been suspended, too."""
 
 _PIPE_BYTES = 1 << 16
 
@@ -114,8 +111,8 @@ class SkopeoProcess:
         self._poll = select.poll()
         self._poll.register(self._pipe, select.POLLIN)
         self._partial_line = b""
-        self._moved_bytes = self.sent_bytes = 0
-        self._started_at = self._moved_at = time.monotonic()
+        self._traffic = Traffic(_MOST_SECONDS_BETWEEN)
+        self._started_at = time.monotonic()
 
     @property
     def code(self) -> int | None:
@@ -128,8 +125,11 @@ class SkopeoProcess:
 
     @property
     def idle_seconds(self) -> float:
-        """Time since the last byte was moved."""
-        return time.monotonic() - self._moved_at
+        return self._traffic.idle_seconds
+
+    @property
+    def sent_bytes(self) -> int:
+        return self._traffic.sent_bytes
 
     def read_lines(self) -> list[str] | None:
         """Wait briefly for output and return the new lines; ``None`` after the end.
@@ -137,7 +137,7 @@ class SkopeoProcess:
         The counters are read before ``wait``, because they disappear with the process.
         """
         is_readable = bool(self._poll.poll(POLL_SECONDS * 1000))
-        self._update_counters()
+        self._traffic.record(read_io_counters(self._process.pid))
         if not is_readable:
             return [] if self._process.poll() is None else None
         piece = os.read(self._pipe.fileno(), _PIPE_BYTES)
@@ -171,22 +171,6 @@ class SkopeoProcess:
             self._pipe.close()
             os.close(self._lifeline)
 
-    def _update_counters(self) -> None:
-        """Update the traffic and the time of the last progress.
-
-        All sent bytes were read before. Both counters contain about 0.1 MB of other data (the program's own files,
-        cached locations of layers), so the smaller one is the better estimate. Without counters, as anywhere but on
-        Linux, the process counts as moving.
-        """
-        counters = read_io_counters(self._process.pid)
-        if counters is None:
-            self._moved_at = time.monotonic() if not self._moved_bytes else self._moved_at
-            return
-        if sum(counters) >= self._moved_bytes + MIN_PROGRESS_BYTES:
-            self._moved_at = time.monotonic()
-        self._moved_bytes = sum(counters)
-        self.sent_bytes = min(counters)
-
 
 def _start(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int]:
     """Start a process that dies with this one. Returns it, and the descriptor that keeps it alive.
@@ -211,16 +195,3 @@ def _start(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[subproc
     finally:
         os.close(reading_end)
     return process, writing_end
-
-
-def read_io_counters(pid: int) -> tuple[int, int] | None:
-    """Bytes that a process has read and written, network traffic included; ``None`` where they cannot be read.
-
-    They are ``rchar`` and ``wchar`` of proc(5).
-    """
-    try:
-        text = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
-    except OSError:
-        return None
-    counters = dict(line.split(": ") for line in text.splitlines())
-    return int(counters["rchar"]), int(counters["wchar"])

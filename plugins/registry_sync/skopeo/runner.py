@@ -50,8 +50,6 @@ def speed_limit(version: SkopeoVersion) -> str:
 class RunningSkopeo(Protocol):
     """A running skopeo: its output, its traffic, and its end. Used by the thread that started it."""
 
-    sent_bytes: int
-
     @property
     def code(self) -> int | None:
         """Exit code, negative for a signal; ``None`` while skopeo runs."""
@@ -62,7 +60,11 @@ class RunningSkopeo(Protocol):
 
     @property
     def idle_seconds(self) -> float:
-        """Time since the last byte was moved."""
+        """Time without traffic, up to the last call of :meth:`read_lines`."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes sent, up to the last call of :meth:`read_lines`."""
 
     def read_lines(self) -> list[str] | None:
         """Wait briefly for output and return the new lines; ``None`` after the end."""
