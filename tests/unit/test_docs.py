@@ -45,7 +45,8 @@ def test_the_page_of_the_operator_shows_the_example_that_is_tested() -> None:
     assert f"```python\n{code}```\n" in page
 
 
-ALL_PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md"))]
+AT_THE_TOP = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", PROJECT / "CHANGELOG.md"]
+ALL_PAGES = [*AT_THE_TOP, *sorted((PROJECT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 
