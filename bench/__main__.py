@@ -40,7 +40,7 @@ def main() -> None:
     arguments = _arguments()
     logging.disable(logging.WARNING)
     sizes = replace(Sizes(), big_megabytes=arguments.big_megabytes)
-    scope = Scope(ours=tools.ours(), idle=tools.IDLE, peers=tools.peers(), raw=tools.RAW, sizes=sizes)
+    scope = Scope(ours=tools.ours(), idle=tools.IDLE, peers=tools.peers(), raws=tools.raws(), sizes=sizes)
     load_before = os.getloadavg()[0]
     for name in arguments.scenarios or SCENARIOS:
         began = time.monotonic()

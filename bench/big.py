@@ -17,13 +17,13 @@ def measure(scope: Scope) -> Findings:
     count, megabytes = scope.sizes.big_images, scope.sizes.big_megabytes
     small = max(1, megabytes // 4)
     with big_images(count, layer_bytes=megabytes * 1_000_000) as storage:
-        big = hold(Contest(source=storage, limit_seconds=LIMIT_SECONDS), [scope.raw, *scope.ours, *scope.peers])
+        big = hold(Contest(source=storage, limit_seconds=LIMIT_SECONDS), [*scope.raws, *scope.ours, *scope.peers])
     with big_images(count, layer_bytes=small * 1_000_000) as storage:
         smaller = hold(Contest(source=storage, limit_seconds=LIMIT_SECONDS), scope.ours)
     return Findings(
         tables=[
             contest_table(f"{count} images with a layer of {megabytes:,} MB each, copied to an empty registry:", big),
-            _memory({small: smaller, megabytes: big[1 : 1 + len(smaller)]}),
+            _memory({small: smaller, megabytes: [result for result in big if result.tool.is_ours]}),
         ]
     )
 

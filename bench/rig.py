@@ -45,8 +45,8 @@ def _head_seconds(host: str) -> float:
 def _big(scope: Scope) -> Row:
     count, megabytes = scope.sizes.big_images, scope.sizes.big_megabytes
     with big_images(count, layer_bytes=megabytes * 1_000_000) as storage:
-        (without,) = hold(Contest(source=storage, is_counted=False), [scope.raw])
-        (behind,) = hold(Contest(source=storage), [scope.raw])
+        (without,) = hold(Contest(source=storage, is_counted=False), scope.raws[:1])
+        (behind,) = hold(Contest(source=storage), scope.raws[:1])
     walls = (f"{without.cost.wall_seconds:.2f}", f"{behind.cost.wall_seconds:.2f}")
     return (
         f"{count} layers of {megabytes:,} MB by GET and PUT, four at once",

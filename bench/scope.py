@@ -34,13 +34,13 @@ class Scope:
     :ivar ours: this package by each mover, and with each skopeo.
     :ivar idle: this package where nothing is to be copied, so that no mover matters.
     :ivar peers: other tools.
-    :ivar raw: GET and PUT without a check.
+    :ivar raws: GET and PUT without a check, the fastest first.
     """
 
     ours: Sequence[Tool]
     idle: Tool
     peers: Sequence[Tool]
-    raw: Tool
+    raws: Sequence[Tool]
     sizes: Sizes = Sizes()
 
     @property

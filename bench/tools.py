@@ -116,13 +116,20 @@ def ours() -> list[Tool]:
 IDLE = Tool(name="registry_sync", commands=_ours("skopeo"), is_peer=False, is_ours=True, keeps=True)
 """This package where nothing is to be copied, so that no mover matters."""
 
-RAW = Tool(
-    name="raw: GET and PUT, nothing checked",
-    commands=lambda task: [
-        copy_raw(task.source, task.destination, {name: list(tags) for name, tags in task.wanted.items()})
-    ],
-    is_peer=False,
-)
+
+def raws() -> list[Tool]:
+    """GET and PUT without any check: by one program, and by ``curl | curl`` where curl is on PATH."""
+    curl = shutil.which("curl")
+    by_curl = [_raw("raw: curl | curl, nothing checked", curl)] if curl else []
+    return [_raw("raw: GET and PUT, nothing checked", None), *by_curl]
+
+
+def _raw(name: str, curl: str | None) -> Tool:
+    def commands(task: Task) -> list[list[str]]:
+        images = {name: list(tags) for name, tags in task.wanted.items()}
+        return [copy_raw(task.source, task.destination, images, curl=curl)]
+
+    return Tool(name=name, commands=commands, is_peer=False)
 
 
 def peers() -> list[Tool]:

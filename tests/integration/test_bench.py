@@ -19,7 +19,7 @@ from bench.proxy import PROGRAM
 from bench.scope import Scope, Sizes
 from bench.storage import Storage, big_images, copy_of, count_right, distinct_images
 from bench.tables import Row, contest_table
-from bench.tools import IDLE, RAW, Task, Tool, ours
+from bench.tools import IDLE, Task, Tool, ours, raws
 from registry_sync.oci.reference import Digest
 from testkit.skipping import skip_or_fail
 
@@ -39,7 +39,7 @@ def _proxy() -> None:
 
 @pytest.fixture(scope="module")
 def scope() -> Scope:
-    return Scope(ours=ours()[:1], idle=IDLE, peers=[], raw=RAW, sizes=SIZES)
+    return Scope(ours=ours()[:1], idle=IDLE, peers=[], raws=raws(), sizes=SIZES)
 
 
 def peer(name: str, commands: Callable[[Task, str, list[str]], list[list[str]]]) -> Tool:
@@ -156,7 +156,7 @@ def read(root: Path, digest: str) -> dict[str, Any]:
 
 def test_scenarios_have_a_row_for_each_tool_and_size(scope: Scope) -> None:
     copies, memory = big.measure(scope).tables
-    assert [cells(row) for row in copies.rows] == [(tool.name, "0", "1/1") for tool in (RAW, *scope.ours)]
+    assert [cells(row) for row in copies.rows] == [(tool.name, "0", "1/1") for tool in (*scope.raws, *scope.ours)]
     assert [row[0] for row in memory.rows] == [tool.name for tool in scope.ours]
     findings = growth.measure(scope)
     assert [[row[::2] for row in table.rows] for table in findings.tables] == [
