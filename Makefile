@@ -37,7 +37,7 @@ test: $(VENV)/dev packages drill-packages stack-packages servers  ## run all tes
 unit: $(VENV)/dev  ## run the unit tests and doctests (one minute)
 	$(VENV)/bin/python -m pytest tests/unit plugins $(ARGS)
 
-reliability: $(VENV)/dev packages  ## run every fault at every stage (ten minutes), and write the table of docs/reliability.md
+reliability: $(VENV)/dev packages  ## run every fault at every stage (ten minutes), and write the table of docs/faults.md
 	FAULTS=all $(VENV)/bin/python -m pytest --dist load tests/faults/test_matrix.py $(ARGS)
 
 servers: .servers/ready  ## build other registry servers for tests, from Go modules (two minutes the first time)

@@ -1,4 +1,4 @@
-"""Render the table in ``docs/reliability.md``, from the results of a whole run or from the specification."""
+"""Render the table in ``docs/faults.md``, from the results of a whole run or from the specification."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from testkit.page_block import PageBlock
 from tests.faults.specification import DIRECT, SPECIFICATION, Row, Seen, every_case
 from tests.faults.stages import STAGES
 
-BLOCK = PageBlock(page="reliability.md", command="make reliability")
+BLOCK = PageBlock(page="faults.md", command="make reliability")
 
 _OUTCOMES: Mapping[str, str] = {
     "success": "success",

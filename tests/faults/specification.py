@@ -1,4 +1,4 @@
-"""Specify the result of each fault at each stage. The table in ``docs/reliability.md`` is rendered from it.
+"""Specify the result of each fault at each stage. The table in ``docs/faults.md`` is rendered from it.
 
 A result is *success*; *wait* (the task is deferred: it holds no worker and uses no retry); *retry* (uses one retry), or
 *fail* (at once, with retries left); the last two with the class of the error.
