@@ -42,7 +42,7 @@ reliability: $(VENV)/dev packages  ## run every fault at every stage (ten minute
 
 servers: .servers/ready  ## build other registry servers for tests, from Go modules (two minutes the first time)
 
-registries: $(VENV)/dev packages servers  ## run every case with every registry server, and write the tables of docs/registries.md
+registries: $(VENV)/dev packages servers  ## run every case with every registry server, and write the tables of docs/tried-registries.md
 	REGISTRIES=write $(VENV)/bin/python -m pytest tests/servers $(ARGS)
 
 drill: $(VENV)/dev packages drill-packages  ## run the failover drill: a real Docker and containerd while registries are down

@@ -619,8 +619,8 @@ def test_a_push_to_a_missing_repository_is_refused(ecr: EcrServer) -> None:
     ],
 )
 def test_the_documented_policies_allow_what_is_called(heading: str, expected: set[str]) -> None:
-    text = (PROJECT / "docs" / "registries.md").read_text()
-    section = text.partition(f"#### Policy of a {heading}\n")[2]
+    text = (PROJECT / "docs" / "registry-ecr.md").read_text()
+    section = text.partition(f"### Policy of a {heading}\n")[2]
     policy = json.loads(section.partition("```json\n")[2].partition("```")[0])
     actions = [action for each in policy["Statement"] for action in listed(each["Action"])]
     called = {action.removeprefix("ecr:") for action in actions} & ECR.document["operations"].keys()

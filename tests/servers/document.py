@@ -1,4 +1,4 @@
-"""Render the tables in ``docs/registries.md``, from the results of a whole run or from the specification."""
+"""Render the tables in ``docs/tried-registries.md``, from the results of a whole run or from the specification."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.servers.modelled import MODELS
 from tests.servers.place import Role
 from tests.servers.specification import SPECIFICATION, rows_of
 
-BLOCK = PageBlock(page="registries.md", command="make registries")
+BLOCK = PageBlock(page="tried-registries.md", command="make registries")
 
 Words = Mapping[tuple[str, str], str]
 """Row and name of a server → text of the cell."""

@@ -1,4 +1,4 @@
-"""Specify what each registry server shows in each case. The table in ``docs/registries.md`` is rendered from it."""
+"""Specify what each registry server shows in each case, for the tables in ``docs/tried-registries.md``."""
 
 from __future__ import annotations
 

@@ -70,6 +70,29 @@ def test_each_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors_of(target), f"{file}#{anchor}"
 
 
+OUTSIDE = ["plugins", "dags", "include", "deploy", "secrets", "scripts", "demo", "bench", "testkit", "tests"]
+AT_TOP = ["Makefile", "Dockerfile", "docker-compose.yaml", "pyproject.toml"]
+NAMED_PAGE = re.compile(r"(?<![\w/])docs/([\w-]+\.md)(?:#([\w-]+))?")
+
+
+def named_pages() -> set[tuple[str, str]]:
+    """Pages and anchors that messages, comments and configuration files name, without those of other projects."""
+    folders = (PROJECT / folder for folder in OUTSIDE)
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    texts = (
+        path.read_text(encoding="utf-8", errors="ignore") for path in [*files, *(PROJECT / name for name in AT_TOP)]
+    )
+    return {(found[1], found[2] or "") for text in texts for found in NAMED_PAGE.finditer(text)}
+
+
+def test_each_page_that_a_message_or_a_file_names_exists() -> None:
+    named = named_pages()
+    assert {("connections.md", ""), ("transfer.md", "windows-images")} <= named
+    assert [file for file, _ in named if not (PROJECT / "docs" / file).exists()] == []
+    anchors = {file: anchors_of(PROJECT / "docs" / file) for file, _ in named}
+    assert [(file, anchor) for file, anchor in named if anchor and anchor not in anchors[file]] == []
+
+
 def test_the_index_has_each_page_once() -> None:
     index = (PROJECT / "docs" / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| \[[^]]+\]\((\S+\.md)\) \|", index, re.MULTILINE)

@@ -24,7 +24,7 @@ _UNSAID: Mapping[str, str] = {
     "referrerFilters": "copies some types of artifacts only; all are copied, or none with signatures: false",
     "referrerSource": "reads artifacts from another repository; they are read from the image's own repository",
     "referrerTarget": "writes artifacts to another repository; they are written beside the image",
-    "includeExternal": "copies layers that are stored elsewhere; docs/registries.md says what becomes of them",
+    "includeExternal": "copies layers that are stored elsewhere; docs/transfer.md#windows-images has what happens here",
 }
 """Keys of a step that a mirrors file does not have."""
 
