@@ -17,7 +17,8 @@ from testkit.project import PROJECT
 
 SCHEMA_FILE = PROJECT / "include" / "mirrors.schema.json"
 FILES = sorted([PROJECT / "include" / "mirrors.yaml", *(PROJECT / "include" / "examples").glob("*.yaml")])
-PAGES = [PROJECT / "docs" / name for name in ("mirrors-file.md", "tags.md")]
+NAMES = ("mirrors-file", "names", "platforms", "changed-tags", "transfer", "tags")
+PAGES = [PROJECT / "docs" / f"{name}.md" for name in NAMES]
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", "".join(map(Path.read_text, PAGES)), re.MULTILINE | re.DOTALL)
 
 GOOD: dict[str, Any] = {

@@ -224,7 +224,7 @@ def test_slip_is_found_and_corrected(text: str, line: int, advice: str) -> None:
         assert read(_corrected(text, line, advice)).value
 
 
-PAGE = (PROJECT / "docs" / "mirrors-file.md").read_text(encoding="utf-8")
+PAGE = (PROJECT / "docs" / "mistakes.md").read_text(encoding="utf-8")
 DOCUMENTED = re.findall(
     r"^\| `(.+)` \| (.+) \|$", PAGE.partition("the value to paste:")[2].partition("\n\nValues")[0], re.MULTILINE
 )
