@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from registry_sync.config.entries.registry import RegistryEntry
 from registry_sync.config.mirror import Mirror
-from registry_sync.config.registry import Registry, RegistryEntry
+from registry_sync.config.registry import Registry
 from registry_sync.config.rules import RepositoryRule
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.registry.kinds import OWN_API

@@ -13,12 +13,15 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
-from registry_sync.config.registry import RegistryEntry
+from registry_sync.config.registry import Registry
+from registry_sync.config.settings import MoverName, RouteSettings
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route
+from registry_sync.tags.overwrite_policy import parse_policies
 from testkit.routes import DESTINATION, SOURCE, run_route
-from testkit.settings import route_settings
 
 SLOTS = 2
 """Routes at the same time. As in Airflow, each slot is a process that was forked after the imports."""
@@ -36,7 +39,7 @@ class Job:
     destination: str
     ca_file: str | None
     names: Sequence[str]
-    mover: str
+    mover: MoverName
     keeps: bool = False
 
 
@@ -73,14 +76,14 @@ def _failed(job: Job, names: Sequence[str]) -> list[str]:
 
 
 def _route(job: Job, name: str) -> Route:
-    tls = {"tls": job.ca_file is not None, "ca_file": job.ca_file}
+    tls: dict[str, Any] = {"tls": job.ca_file is not None, "ca_file": Path(job.ca_file) if job.ca_file else None}
     return Route(
         mirror="bench",
-        source=RegistryEntry.model_validate({"host": job.source, **tls}).parse(SOURCE),
-        destination=RegistryEntry.model_validate({"host": job.destination, **tls}).parse(DESTINATION),
+        source=Registry(name=SOURCE, host=job.source, **tls),
+        destination=Registry(name=DESTINATION, host=job.destination, **tls),
         source_repository=Repository(job.source, name),
         destination_repository=Repository(job.destination, name),
-        settings=route_settings(transfer=job.mover, on_moved_tag="keep" if job.keeps else "follow"),
+        settings=RouteSettings(transfer=job.mover, on_moved_tag=parse_policies("keep" if job.keeps else "follow")),
     )
 
 

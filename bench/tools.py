@@ -15,6 +15,7 @@ from bench.ours import Job
 from bench.ours import command as sync_routes
 from bench.raw import command as copy_raw
 from bench.storage import Wanted
+from registry_sync.config.settings import MoverName
 from testkit.project import PROJECT
 from testkit.servers import FOLDER
 
@@ -78,7 +79,7 @@ class Tool:
         return environment
 
 
-def _ours(mover: str) -> Commands:
+def _ours(mover: MoverName) -> Commands:
     def commands(task: Task) -> list[list[str]]:
         ca_file = str(task.ca_file) if task.ca_file else None
         job = Job(

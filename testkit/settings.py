@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from registry_sync.config.settings import RouteOptions, RouteSettings
+from registry_sync.config.entries.settings import RouteOptions, resolve_settings
+from registry_sync.config.settings import RouteSettings
 from registry_sync.tags.rules import TagRule, TagRules
 
 
@@ -21,4 +22,4 @@ def tag_rule(**written: Any) -> TagRule:
 
 def route_settings(**written: Any) -> RouteSettings:
     """The settings of a route whose rule writes these options."""
-    return RouteSettings.resolve(RouteOptions.model_validate(written))
+    return resolve_settings(RouteOptions.model_validate(written))

@@ -24,7 +24,8 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from registry_sync.airflow.hooks.oci_registry import OciRegistryHook
 from registry_sync.checks.logins import check_login
-from registry_sync.config.registry import Registry, RegistryEntry
+from registry_sync.config.entries.registry import RegistryEntry
+from registry_sync.config.registry import Registry
 from registry_sync.config.settings import SkopeoOptions
 from registry_sync.errors import ConfigurationError, LoginRejected, TemporaryError
 from registry_sync.registry.client import RegistryClient

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from registry_sync.config.mirror import MirrorEntry
+from registry_sync.config.entries.mirror import MirrorEntry
+from registry_sync.config.entries.rules import NamespaceEntry, RepositoryEntry
 from registry_sync.config.registry import Registry
-from registry_sync.config.rules import NamespaceEntry, RepositoryEntry
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError, RefusedError
 from registry_sync.oci.reference import Digest, Repository

@@ -31,6 +31,7 @@ MODULES = (
     "airflow.pushes.dag",
     "airflow.pushes.lost",
     "airflow.states.readiness_state",
+    "config.entries.from_json",
     "nodes.readiness.check",
     "nodes.readiness.known_damage",
     "nodes.readiness.plan",

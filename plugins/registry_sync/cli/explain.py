@@ -15,7 +15,8 @@ from registry_sync.cli.arguments import OK, chosen_destinations, named_mirror
 from registry_sync.cli.connections import open_client
 from registry_sync.config.as_json import as_json
 from registry_sync.config.document import MirrorsFile
-from registry_sync.config.mirror import MIRROR_OPTIONS, Mirror
+from registry_sync.config.entries.mirror import MIRROR_OPTIONS
+from registry_sync.config.mirror import Mirror
 from registry_sync.config.registry import Registry
 from registry_sync.config.rules import NamespaceRule, RepositoryRule, Rule, rule_summary
 from registry_sync.config.team_keys import access_as_written

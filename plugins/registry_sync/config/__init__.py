@@ -1,6 +1,6 @@
-"""The mirrors file as it may be written, and reading it with line numbers.
+"""The content of a mirrors file as frozen values, and reading it with line numbers.
 
-A module for each key has the entry model that pydantic validates, and the frozen value that it is parsed to.
-``reading/`` reads YAML and explains mistakes by line; ``images/`` finds images in lists and manifests. For ``routes``
-and the packages above it.
+``entries/`` has a model for each key, which pydantic validates and which parses to the value. A route needs the values
+only, and imports no pydantic. ``reading/`` reads YAML and explains mistakes by line; ``images/`` finds images in lists
+and manifests. For ``routes`` and the packages above it.
 """

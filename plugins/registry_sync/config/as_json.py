@@ -1,15 +1,13 @@
-"""Settings as JSON that the entry models read back; used for XCom and ``explain``."""
+"""Settings as JSON that :mod:`registry_sync.config.entries.from_json` reads back; used for XCom and ``explain``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from registry_sync.config.registry import Registry, RegistryEntry
-from registry_sync.config.settings import RouteOptions, RouteSettings
+from registry_sync.config.registry import Registry
 from registry_sync.tags.backup_names import BackupTemplate
 from registry_sync.tags.patterns import Pattern
 from registry_sync.tags.rules import Duration, TagRule, TagRules
@@ -59,15 +57,3 @@ def _default(field: Field[Any]) -> Any:
 def registry_as_json(registry: Registry) -> dict[str, Any]:
     """A registry as JSON, without its events: they start runs, and a run that has started does not need them."""
     return _fields_as_json(replace(registry, events=None), with_defaults=False)
-
-
-def registry_from_json(document: Mapping[str, Any]) -> Registry:
-    """Read a registry that :func:`registry_as_json` wrote."""
-    entry = {key: value for key, value in document.items() if key != "name"}
-    return RegistryEntry.model_validate(entry, strict=False).parse(document["name"])
-
-
-def settings_from_json(document: Mapping[str, Any]) -> RouteSettings:
-    """Read settings that :func:`as_json` wrote."""
-    policies = {"on_moved_tag": dict(document["on_moved_tag"])} if "on_moved_tag" in document else {}
-    return RouteSettings.resolve(RouteOptions.model_validate({**document, **policies}, strict=False))

@@ -17,7 +17,6 @@ HOOK_NAME = "Container registry"
 
 HOOK_CLASS = "registry_sync.airflow.hooks.oci_registry.OciRegistryHook"
 
-
 DOCKER_TYPE = "docker"
 """The type of the Docker provider: the same fields, without certificates."""
 

@@ -1,4 +1,4 @@
-"""A whole mirrors file: as it may be written, and its value."""
+"""A whole mirrors file, checked."""
 
 from __future__ import annotations
 
@@ -6,15 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from registry_sync.config.fields import (
-    Slug,
-    VariableName,
-)
-from registry_sync.config.mirror import Mirror, MirrorEntry, MirrorHeader, MirrorOptions
-from registry_sync.config.node_pools import NodePool, NodePoolEntry
-from registry_sync.config.registry import Registry, RegistryEntry
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.node_pools import NodePool
+from registry_sync.config.registry import Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,39 +28,3 @@ class MirrorsFile:
     note: str = ""
     problems: tuple[str, ...] = ()
     mirror_files: Mapping[str, Path] = field(default_factory=dict)
-
-
-class MirrorsDocument(BaseModel):
-    """Container registries, and the mirrors that keep them in sync."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        strict=True,
-        extra="forbid",
-        title="Mirrors file of registry_sync",
-        json_schema_extra={"patternProperties": {"^x-": {"description": "Values for YAML anchors; ignored"}}},
-    )
-
-    env: tuple[VariableName, ...] = Field(
-        (), description="Variables of the environment that replace ${NAME} in values; not for secrets"
-    )
-
-    registries: Mapping[Slug, RegistryEntry] = Field(
-        description="Registries, by a name of your choice", json_schema_extra={"additionalProperties": False}
-    )
-    defaults: MirrorOptions = Field(MirrorOptions(), description="Default options of all mirrors")
-    mirrors: Mapping[Slug, MirrorEntry] = Field(
-        description="Mirrors; each becomes the DAG mirror_NAME",
-        json_schema_extra={"additionalProperties": False},
-    )
-    nodes: Mapping[Slug, NodePoolEntry] = Field(
-        {},
-        description="Pools of machines, and the registries that they pull from",
-        json_schema_extra={"additionalProperties": False},
-    )
-
-
-class HeadersDocument(MirrorsDocument):
-    """A mirrors file without the rules of its mirrors."""
-
-    mirrors: Mapping[Slug, MirrorHeader]  # type: ignore[assignment]

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from registry_sync.config.document import HeadersDocument, MirrorsDocument, MirrorsFile
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.entries.document import HeadersDocument, MirrorsDocument
 from registry_sync.config.images.listed_images import expand_image_lists
 from registry_sync.config.reading.explain_errors import (
     SECTION_MODELS,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from registry_sync.config.as_json import as_json, registry_as_json, registry_from_json, settings_from_json
+from registry_sync.config.as_json import as_json, registry_as_json
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.registry import Registry
 from registry_sync.config.renaming import Names, Naming, destination_name
@@ -57,6 +57,8 @@ class Route:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the output of :meth:`to_json`."""
+        from registry_sync.config.entries.from_json import registry_from_json, settings_from_json  # noqa: PLC0415 - pydantic
+
         source, destination = registry_from_json(document["source"]), registry_from_json(document["destination"])
         return cls(
             mirror=document["mirror"],

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from registry_sync.config.entries.registry import RegistryEntry
+from registry_sync.config.entries.settings import RouteOptions
 from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.config.reading.yaml_source import Place, read_yaml, show_place
-from registry_sync.config.registry import RegistryEntry
-from registry_sync.config.settings import RouteOptions
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.discovery import listed_routes

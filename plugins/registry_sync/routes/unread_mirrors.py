@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from registry_sync.config.document import MirrorsFile
-from registry_sync.config.mirror import Mirror, MirrorEntry
+from registry_sync.config.entries.mirror import MirrorEntry
+from registry_sync.config.mirror import Mirror
 from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.config.reading.yaml_source import Document
 from registry_sync.config.registry import Registry

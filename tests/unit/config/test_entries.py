@@ -13,11 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_sync.config.as_json import as_json, registry_from_json, settings_from_json
-from registry_sync.config.mirror import Mirror, MirrorEntry
-from registry_sync.config.registry import Registry, RegistryEntry
-from registry_sync.config.rules import NamespaceEntry, NamespaceRule, RepositoryRule, rule_summary
-from registry_sync.config.settings import RouteOptions, RouteSettings, written_options
+from registry_sync.config.as_json import as_json
+from registry_sync.config.entries.from_json import registry_from_json, settings_from_json
+from registry_sync.config.entries.mirror import MirrorEntry
+from registry_sync.config.entries.registry import RegistryEntry
+from registry_sync.config.entries.rules import NamespaceEntry
+from registry_sync.config.entries.settings import RouteOptions, resolve_settings, written_options
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
+from registry_sync.config.rules import NamespaceRule, RepositoryRule, rule_summary
+from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError, DeniedError, RateLimited, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.discovery import (
@@ -95,7 +100,7 @@ def fitting(fields: dict[str, Any]) -> dict[str, Any]:
 OPTIONS = st.fixed_dictionaries({}, optional={name: st.none() | each for name, each in FIELDS.items()}).map(
     lambda fields: RouteOptions(**fitting(fields))
 )
-SETTINGS = OPTIONS.map(RouteSettings.resolve)
+SETTINGS = OPTIONS.map(resolve_settings)
 REGISTRY_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "kind": st.sampled_from(["quay", "harbor"]),
     "connection": st.just("registry_acr"),
@@ -149,7 +154,7 @@ NO_DEV = TagRules((TagRule(exclude=(parse_pattern("*-dev"),)),))
 
 
 def test_settings_have_defaults() -> None:
-    assert RouteSettings.resolve() == RouteSettings(
+    assert resolve_settings() == RouteSettings(
         tags=TagRules(),
         on_moved_tag=parse_policies("follow"),
         parallel_copies=4,
@@ -196,16 +201,16 @@ def test_the_innermost_promise_applies(
 
 def test_tag_rules_are_replaced_and_not_merged() -> None:
     outer, inner = options(tags={"include": ("v*",)}), options(tags={"exclude": ("*-dev",)})
-    assert RouteSettings.resolve(outer, inner).tags == NO_DEV
+    assert resolve_settings(outer, inner).tags == NO_DEV
 
 
 @given(st.lists(OPTIONS, max_size=3))
 def test_each_option_comes_from_the_innermost_layer_that_has_it(layers: list[RouteOptions]) -> None:
-    settings = RouteSettings.resolve(*layers)
+    settings = resolve_settings(*layers)
     for name in FIELDS:
         key = "enabled" if name == "until" else name
         innermost = next((layer for layer in reversed(layers) if key in written_options(layer)), RouteOptions())
-        assert getattr(settings, name) == getattr(RouteSettings.resolve(innermost), name)
+        assert getattr(settings, name) == getattr(resolve_settings(innermost), name)
 
 
 def test_the_strategies_know_every_option() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.config.as_json import registry_as_json, registry_from_json
+from registry_sync.config.as_json import registry_as_json
+from registry_sync.config.entries.from_json import registry_from_json
 from registry_sync.config.events import DEFAULT_SETTLE, EventRules, Queue, Webhook
 from registry_sync.config.registry import Registry
 from registry_sync.errors import MirrorsFileError

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from registry_sync.config.as_json import as_json, settings_from_json
+from registry_sync.config.as_json import as_json
+from registry_sync.config.entries.from_json import settings_from_json
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.load import load_healthy_mirrors, load_mirrors

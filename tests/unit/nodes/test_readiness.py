@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from registry_sync.airflow.dags.readiness import parameters
 from registry_sync.airflow.operators.readiness import add_unchecked, error_of_results
+from registry_sync.config.entries.node_pools import NodePoolEntry
 from registry_sync.config.events import EventRules
-from registry_sync.config.node_pools import NodePool, NodePoolEntry
+from registry_sync.config.node_pools import NodePool
 from registry_sync.config.registry import Registry
 from registry_sync.errors import RefusedError, TemporaryError
 from registry_sync.nodes.readiness.check import Limits
@@ -494,7 +495,7 @@ def test_parsing_the_dag_file_loads_nothing_that_only_a_task_needs() -> None:
     environment = {**os.environ, "PYTHONPATH": str(PROJECT / "plugins")}
     command = [sys.executable, "-c", PARSED]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    values = ("clouds", "ecr_host", "endpoint", "kinds", "same_registry", "traffic")
+    values = ("ecr_host", "endpoint", "kinds", "same_registry", "traffic")
     assert ended.stdout.splitlines()[-1].split() == [f"registry_sync.registry.{name}" for name in values]
 
 

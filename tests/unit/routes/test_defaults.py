@@ -9,7 +9,8 @@ import pytest
 
 from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.config.deep_check import DeepCheckRules
-from registry_sync.config.mirror import MIRROR_OPTIONS, Mirror
+from registry_sync.config.entries.mirror import MIRROR_OPTIONS
+from registry_sync.config.mirror import Mirror
 from registry_sync.config.notify import Notifier
 from registry_sync.routes.load import load_healthy_mirrors, load_mirrors
 from tests.unit.routes.files import Write, flow, problems

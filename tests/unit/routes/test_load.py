@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from registry_sync.config.entries.settings import RouteOptions
 from registry_sync.config.rules import NamespaceRule, RepositoryRule
-from registry_sync.config.settings import RouteOptions
 from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.load import load_healthy_mirrors, load_mirrors, parse_mirrors
 from registry_sync.tags.patterns import parse_pattern

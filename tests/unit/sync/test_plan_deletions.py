@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from registry_sync.config.prune_rules import PruneRules, PruneRulesEntry
+from registry_sync.config.entries.prune_rules import PruneRulesEntry
+from registry_sync.config.prune_rules import PruneRules
 from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import platform_cache_tag

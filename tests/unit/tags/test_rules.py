@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from registry_sync.config.as_json import as_json
-from registry_sync.config.tag_rules import TagRuleEntry
+from registry_sync.config.entries.tag_rules import TagRuleEntry
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Digest
 from registry_sync.tags.patterns import parse_pattern

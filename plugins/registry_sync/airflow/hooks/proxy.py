@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 from airflow.sdk.log import mask_secret
 
 from registry_sync.airflow.hooks.find_connection import find_connection, has_database
-from registry_sync.config.fields import NO_PROXY
-from registry_sync.config.registry import Registry
+from registry_sync.config.registry import NO_PROXY, Registry
 from registry_sync.errors import ConfigurationError, NoConnection
 from registry_sync.registry.endpoint import Credentials, Proxy
 

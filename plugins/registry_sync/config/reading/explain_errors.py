@@ -11,19 +11,19 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from registry_sync.config.deep_check import DeepCheckEntry
-from registry_sync.config.document import MirrorsDocument
-from registry_sync.config.events import EventsEntry, QueueEntry, WebhookEntry
-from registry_sync.config.mirror import MIRROR_OPTIONS, MirrorEntry, MirrorOptions
-from registry_sync.config.node_pools import BootstrapImageEntry, NodePoolEntry, PoolMirrorEntry
-from registry_sync.config.notify import NotifierEntry
-from registry_sync.config.prune_rules import PruneRulesEntry
+from registry_sync.config.entries.deep_check import DeepCheckEntry
+from registry_sync.config.entries.document import MirrorsDocument
+from registry_sync.config.entries.events import EventsEntry, QueueEntry, WebhookEntry
+from registry_sync.config.entries.mirror import MIRROR_OPTIONS, MirrorEntry, MirrorOptions
+from registry_sync.config.entries.node_pools import BootstrapImageEntry, NodePoolEntry, PoolMirrorEntry
+from registry_sync.config.entries.notify import NotifierEntry
+from registry_sync.config.entries.prune_rules import PruneRulesEntry
+from registry_sync.config.entries.registry import RegistryEntry
+from registry_sync.config.entries.rules import NamespaceEntry, RepositoryEntry
+from registry_sync.config.entries.settings import RouteOptions, SkopeoEntry
+from registry_sync.config.entries.tag_rules import TagRuleEntry
 from registry_sync.config.reading.close_names import did_you_mean, how_to_write_bool, how_to_write_key, key_meant
 from registry_sync.config.reading.yaml_source import Document, Place, show_place
-from registry_sync.config.registry import RegistryEntry
-from registry_sync.config.rules import NamespaceEntry, RepositoryEntry
-from registry_sync.config.settings import RouteOptions, SkopeoEntry
-from registry_sync.config.tag_rules import TagRuleEntry
 from registry_sync.text import quoted
 
 

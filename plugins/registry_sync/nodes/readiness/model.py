@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
-from registry_sync.config.as_json import as_json, registry_as_json, registry_from_json
+from registry_sync.config.as_json import as_json, registry_as_json
+from registry_sync.config.entries.from_json import registry_from_json
 from registry_sync.config.registry import Registry
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.tags.overwrite_policy import FOLLOW, OverwritePolicies, parse_policies

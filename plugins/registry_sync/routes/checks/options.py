@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from registry_sync.config.fields import NO_PROXY
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.reading.explain_errors import Problem
-from registry_sync.config.registry import Registry
+from registry_sync.config.registry import NO_PROXY, Registry
 from registry_sync.registry.kinds import LISTS_PUSH_TIMES
 from registry_sync.routes.checks.checked_file import CheckedFile
 from registry_sync.routes.graph import rule_place

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, GetPydanticSchema, Tag, model_validator
 
-from registry_sync.config.fields import Strict, parsed_by
+from registry_sync.config.entries.fields import Strict, parsed_by
 from registry_sync.oci.reference import Digest
 from registry_sync.tags.patterns import Pattern, parse_pattern
 from registry_sync.tags.rules import Duration, Order, TagRule, TagRules, parse_duration, parse_named

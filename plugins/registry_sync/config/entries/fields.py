@@ -18,6 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from registry_sync.config.registry import NO_PROXY
 from registry_sync.config.renaming import check_name_part, check_rename
 from registry_sync.config.schedule import check_schedule
 from registry_sync.errors import ConfigurationError
@@ -34,6 +35,7 @@ class Strict(BaseModel):
 
 
 Written = TypeVar("Written")
+
 Parsed = TypeVar("Parsed")
 
 
@@ -78,7 +80,6 @@ NamespaceName = Annotated[str, checked_by(_parse_namespace)]
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
 """The name of a mirror, registry or node pool. It becomes part of DAG and task ids."""
 
-
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """The name of a variable of the environment."""
 
@@ -100,10 +101,6 @@ def check_docker_url(url: str) -> str:
     if not re.fullmatch(r"unix:///.+|tcp://[^/]+", url):
         raise ValueError(f"expected unix:///path/of/docker.sock or tcp://host:port, got {quoted(url)}")
     return url
-
-
-NO_PROXY = "none"
-"""Written for a registry that is reached directly, whatever proxies the environment has."""
 
 
 def check_proxy(address: str) -> str:
