@@ -48,7 +48,7 @@ registries: $(VENV)/dev packages servers  ## run every case with every registry 
 drill: $(VENV)/dev packages drill-packages  ## run the failover drill: a real Docker and containerd while registries are down
 	$(VENV)/bin/python -m pytest tests/drill -n 0 -v $(ARGS)
 
-drill-new: $(VENV)/dev packages drill-packages  ## run the drill with newer runtimes, unpacked into .runtimes (weekly), and write the table of docs/nodes.md
+drill-new: $(VENV)/dev packages drill-packages  ## run the drill with newer runtimes, unpacked into .runtimes (weekly), and write the table of docs/node-failures.md
 	@scripts/install_packages.sh mmdebstrap=mmdebstrap go=golang-go
 	scripts/install_new_runtimes.sh "$(abspath .runtimes)"
 	@rm -rf .runtimes/results

@@ -1,4 +1,4 @@
-"""The table of the drill with newer runtimes: results of several runs, side by side, in ``docs/nodes.md``."""
+"""The table of the drill with newer runtimes: results of several runs, side by side, in ``docs/node-failures.md``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from testkit.page_block import PageBlock
 from testkit.project import PROJECT
 
 RESULTS = PROJECT / ".runtimes" / "results"
-BLOCK = PageBlock(page="nodes.md", command="make drill-new")
+BLOCK = PageBlock(page="node-failures.md", command="make drill-new")
 
 Results = dict[str, dict[str, str]]
 """What a runtime did in each case, by the runtime's name."""

@@ -1,6 +1,6 @@
 """Render the configuration files with which a pool's machines pull by its mirrors. Comments give the reasons.
 
-docs/nodes.md has a table of each runtime's observed behaviour with these files, fault by fault.
+docs/node-failures.md has a table of each runtime's observed behaviour with these files, fault by fault.
 """
 
 from __future__ import annotations

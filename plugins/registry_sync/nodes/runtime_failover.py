@@ -1,7 +1,7 @@
 """Failover of container runtimes: predict starts of a node now, and with each single registry down. Pure.
 
 The behaviour of the runtimes was observed with dockerd 20.10 to 28.5, containerd 1.6 to 2.1 and the library of CRI-O;
-docs/nodes.md has the whole table.
+docs/node-failures.md has the whole table.
 """
 
 from __future__ import annotations
