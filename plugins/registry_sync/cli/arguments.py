@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from registry_sync.config.document import MirrorsFile
-from registry_sync.config.mirror import Mirror
 from registry_sync.errors import ConfigurationError
+
+if TYPE_CHECKING:  # the help and exit codes need no mirrors file
+    from registry_sync.config.document import MirrorsFile
+    from registry_sync.config.mirror import Mirror
 
 OK, FAILED, UNUSABLE, UNANSWERED = 0, 1, 2, 3
 """Exit codes: success; something failed, would fail or is missing; the mirrors file or an argument is not valid; a

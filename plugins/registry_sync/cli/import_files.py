@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from registry_sync.cli.arguments import FAILED, OK
 from registry_sync.errors import ConfigurationError
@@ -18,16 +17,9 @@ from registry_sync.importing.remarks import all_remarks, grouped_lines
 from registry_sync.importing.write import connection_commands
 from registry_sync.oci.reference import Repository
 
-if TYPE_CHECKING:
-    from registry_sync.cli.nodes.command import Commands
 
-
-def add_import(commands: Commands) -> None:
-    """Add the command to a parser."""
-    parser = commands.add_parser(
-        "import",
-        help="write a mirrors file that says what files of another mirroring tool say, and list what it cannot say",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``import``."""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files of one tool, such as regsync.yml")
     parser.add_argument("--from", dest="tool", choices=TOOLS, help="tool of the files (default: by their content)")
     parser.add_argument(

@@ -8,28 +8,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from registry_sync import __version__
-from registry_sync.cli import check, events, plan, verify
 from registry_sync.cli.arguments import FAILED, OK, UNANSWERED, UNUSABLE
-from registry_sync.cli.connections import open_client, open_node_client
-from registry_sync.cli.disabled import remarks_about_disabled, schedule_text
-from registry_sync.cli.explain import print_explanations
-from registry_sync.cli.import_files import add_import
-from registry_sync.cli.nodes.check import Clients
-from registry_sync.cli.nodes.command import add_nodes
-from registry_sync.cli.status import print_status
-from registry_sync.cli.where import print_where
 from registry_sync.errors import ConfigurationError, RegistrySyncError
-from registry_sync.routes.load import json_schema, load_mirrors, mirrors_path
-from registry_sync.text_table import table
-
-if TYPE_CHECKING:
-    from registry_sync.cli.nodes.command import Commands
 
 _SDKS = ("azure", "boto3", "botocore", "google.auth", "msal", "urllib3")
 """Loggers of the SDKs of clouds, which write requests, headers and places at level info."""
@@ -48,7 +34,7 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
 
     :param program: name of the program in its help; by default that by which it was started.
     """
-    arguments = _parser(program or _program()).parse_args(argv)
+    arguments = _parser(program or _program(), sys.argv[1:] if argv is None else argv).parse_args(argv)
     try:
         return int(arguments.command(arguments))
     except ConfigurationError as error:
@@ -59,32 +45,16 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
         return FAILED if error.is_permanent else UNANSWERED
 
 
-def _parser(program: str) -> argparse.ArgumentParser:
+def _parser(program: str, argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of a command line. Only the command that it names gets options, and imports what it needs."""
     parser = argparse.ArgumentParser(prog=program, description="Mirror container images.")
     parser.add_argument("--version", action="version", version=f"registry-sync {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    default = mirrors_path(PROJECT)
-    file = argparse.ArgumentParser(add_help=False)
-    file.add_argument("file", nargs="?", type=Path, default=default, metavar="FILE", help="mirrors file (%(default)s)")
-    validate = commands.add_parser("validate", parents=[file], help="check a mirrors file, and print every error in it")
-    validate.set_defaults(command=_validate)
-    _add_plan(commands, file)
-    _add_explain(commands, file)
-    _add_verify(commands, file)
-    checking = commands.add_parser(
-        "check", parents=[file], help="check everything that a run needs, and print what to type; copies nothing"
-    )
-    check.add_options(checking)
-    receiving = commands.add_parser(
-        "events", parents=[file], help="print the address that each registry reports pushes to, and how to enter it"
-    )
-    events.add_options(receiving)
-    _add_status(commands)
-    _add_where(commands, default)
-    add_import(commands)
-    add_nodes(commands, default, Clients(source=open_client, node=open_node_client))
-    schema = commands.add_parser("schema", help="print the JSON Schema of the mirrors file")
-    schema.set_defaults(command=_schema)
+    named = next((word for word in argv if word in _COMMANDS), None)
+    for name, (text, add_options) in _COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        if name == named:
+            add_options(command)
     return parser
 
 
@@ -94,35 +64,36 @@ def _program() -> str:
     return name if name == "registry-sync" else "python -m registry_sync"
 
 
-def _add_plan(commands: Commands, file: argparse.ArgumentParser) -> None:
-    parser = commands.add_parser(
-        "plan", parents=[file], help="compare source and destination, and print what a run would do; copies nothing"
-    )
+def _add_validate(parser: argparse.ArgumentParser) -> None:
+    _add_file(parser)
+    parser.set_defaults(command=_validate)
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    from registry_sync.cli import plan
+
+    _add_file(parser)
     parser.add_argument("--repository", **_repeated("GLOB", "plan only matching source repositories"))
     parser.add_argument("--destination", **_repeated("NAME", "plan only this destination"))
     parser.add_argument("--tag", type=_glob, **_repeated("GLOB", "plan only matching tags"))
     plan.add_options(parser)
 
 
-def _add_explain(commands: Commands, file: argparse.ArgumentParser) -> None:
-    explain = commands.add_parser(
-        "explain",
-        parents=[file],
-        help="print the settings of a repository and where each is set, and why each tag is selected or not",
-    )
-    explain.add_argument("--mirror", required=True, metavar="NAME", help="mirror of the repository")
-    explain.add_argument("--repository", required=True, metavar="NAME", help="source repository to explain")
-    explain.add_argument("--destination", **_repeated("NAME", "explain only this destination"))
-    explain.add_argument("--tag", type=_glob, **_repeated("GLOB", "show only matching tags"))
-    explain.set_defaults(command=print_explanations)
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    from registry_sync.cli.explain import print_explanations
+
+    _add_file(parser)
+    parser.add_argument("--mirror", required=True, metavar="NAME", help="mirror of the repository")
+    parser.add_argument("--repository", required=True, metavar="NAME", help="source repository to explain")
+    parser.add_argument("--destination", **_repeated("NAME", "explain only this destination"))
+    parser.add_argument("--tag", type=_glob, **_repeated("GLOB", "show only matching tags"))
+    parser.set_defaults(command=print_explanations)
 
 
-def _add_verify(commands: Commands, file: argparse.ArgumentParser) -> None:
-    parser = commands.add_parser(
-        "verify",
-        parents=[file],
-        help="check that the destinations hold every layer of the tags in sync, and send again what they lack",
-    )
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    from registry_sync.cli import verify
+
+    _add_file(parser)
     parser.add_argument("--mirror", **_repeated("NAME", "verify only this mirror"))
     parser.add_argument("--repository", **_repeated("GLOB", "verify only matching source repositories"))
     parser.add_argument("--destination", **_repeated("NAME", "verify only this destination"))
@@ -130,22 +101,91 @@ def _add_verify(commands: Commands, file: argparse.ArgumentParser) -> None:
     verify.add_options(parser)
 
 
-def _add_status(commands: Commands) -> None:
-    status = commands.add_parser(
-        "status", help="print whether each destination is as fresh as promised, from what runs have recorded"
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    from registry_sync.cli import check
+
+    _add_file(parser)
+    check.add_options(parser)
+
+
+def _add_events(parser: argparse.ArgumentParser) -> None:
+    from registry_sync.cli import events
+
+    _add_file(parser)
+    events.add_options(parser)
+
+
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    from registry_sync.cli.status import print_status
+
+    parser.add_argument("--mirror", **_repeated("NAME", "print only this mirror"))
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=print_status)
+
+
+def _add_where(parser: argparse.ArgumentParser) -> None:
+    from registry_sync.cli.where import print_where
+
+    parser.add_argument("image", metavar="IMAGE[:TAG|@DIGEST]", help="name with or without its registry; or a digest")
+    parser.add_argument("--live", action="store_true", help="also read the tag at the registries, and compare")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--file", type=Path, default=_default_file(), help="mirrors file, for --live (%(default)s)")
+    parser.set_defaults(command=print_where)
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    from registry_sync.cli.import_files import add_options
+
+    add_options(parser)
+
+
+def _add_nodes(parser: argparse.ArgumentParser) -> None:
+    from registry_sync.cli.connections import open_client, open_node_client
+    from registry_sync.cli.nodes.check import Clients
+    from registry_sync.cli.nodes.command import add_commands
+
+    add_commands(parser, _default_file(), Clients(source=open_client, node=open_node_client))
+
+
+def _add_schema(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_schema)
+
+
+_COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "validate": ("check a mirrors file, and print every error in it", _add_validate),
+    "plan": ("compare source and destination, and print what a run would do; copies nothing", _add_plan),
+    "explain": (
+        "print the settings of a repository and where each is set, and why each tag is selected or not",
+        _add_explain,
+    ),
+    "verify": (
+        "check that the destinations hold every layer of the tags in sync, and send again what they lack",
+        _add_verify,
+    ),
+    "check": ("check everything that a run needs, and print what to type; copies nothing", _add_check),
+    "events": ("print the address that each registry reports pushes to, and how to enter it", _add_events),
+    "status": ("print whether each destination is as fresh as promised, from what runs have recorded", _add_status),
+    "where": ("print where an image is, when it arrived, and where it is lacking", _add_where),
+    "import": (
+        "write a mirrors file that says what files of another mirroring tool say, and list what it cannot say",
+        _add_import,
+    ),
+    "nodes": ("render, audit and check the files and images that machines pull by", _add_nodes),
+    "schema": ("print the JSON Schema of the mirrors file", _add_schema),
+}
+"""Each command with its line in the help, and the function that adds its options."""
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file", nargs="?", type=Path, default=_default_file(), metavar="FILE", help="mirrors file (%(default)s)"
     )
-    status.add_argument("--mirror", **_repeated("NAME", "print only this mirror"))
-    status.add_argument("--json", action="store_true", help="print JSON")
-    status.set_defaults(command=print_status)
 
 
-def _add_where(commands: Commands, default: Path) -> None:
-    where = commands.add_parser("where", help="print where an image is, when it arrived, and where it is lacking")
-    where.add_argument("image", metavar="IMAGE[:TAG|@DIGEST]", help="name with or without its registry; or a digest")
-    where.add_argument("--live", action="store_true", help="also read the tag at the registries, and compare")
-    where.add_argument("--json", action="store_true", help="print JSON")
-    where.add_argument("--file", type=Path, default=default, help="mirrors file, for --live (%(default)s)")
-    where.set_defaults(command=print_where)
+def _default_file() -> Path:
+    from registry_sync.routes.load import mirrors_path
+
+    return mirrors_path(PROJECT)
 
 
 def _repeated(metavar: str, text: str) -> dict[str, Any]:
@@ -160,6 +200,10 @@ def _glob(text: str) -> str:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
+    from registry_sync.cli.disabled import remarks_about_disabled, schedule_text
+    from registry_sync.routes.load import load_mirrors
+    from registry_sync.text_table import table
+
     file = load_mirrors(arguments.file)
     print(f"{arguments.file} is valid")
     now = datetime.now(UTC)
@@ -181,6 +225,8 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _schema(_: argparse.Namespace) -> int:
+    from registry_sync.routes.load import json_schema
+
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     return OK
 

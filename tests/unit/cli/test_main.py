@@ -192,3 +192,28 @@ def test_a_reader_that_ends_early_sees_no_traceback(command: list[str], file: Pa
     finally:
         os.close(writing)
     assert (ended.returncode, ended.stderr) == (141, "")
+
+
+HELP = """
+import contextlib, sys
+from registry_sync.cli.main import main
+with contextlib.suppress(SystemExit):
+    main(["--help"])
+print(*sorted(name for name in sys.modules if name.startswith(("registry_sync.", "pydantic", "yaml"))))
+"""
+
+
+def test_the_help_imports_no_command() -> None:
+    environment = {"PYTHONPATH": str(PROJECT / "plugins")}
+    ended = subprocess.run(
+        [sys.executable, "-c", HELP], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    names = ("cli", "cli.arguments", "cli.main", "errors", "text")
+    assert ended.stdout.splitlines()[-1].split() == [f"registry_sync.{name}" for name in names]
+
+
+def test_each_command_has_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["schema", "validate"], ["validate", "--tag", "v1", "plan"]):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        assert f"error: unrecognized arguments: {' '.join(arguments[1:2])}" in capsys.readouterr().err

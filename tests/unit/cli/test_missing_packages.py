@@ -28,9 +28,19 @@ def message(package: str) -> str:
     )
 
 
-@pytest.mark.parametrize("package", ["re2", "yaml", "pydantic", "jinja2", "croniter", "urllib3"])
-def test_a_missing_package_is_told_in_one_line(package: str) -> None:
-    ended = run("-c", RUN, package, "validate")
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [
+        ("re2", "validate"),
+        ("yaml", "validate"),
+        ("pydantic", "schema"),
+        ("jinja2", "nodes"),
+        ("croniter", "validate"),
+        ("urllib3", "plan"),
+    ],
+)
+def test_a_missing_package_is_told_in_one_line(package: str, command: str) -> None:
+    ended = run("-c", RUN, package, command)
     assert (ended.returncode, ended.stdout, ended.stderr) == (UNUSABLE, "", message(package))
 
 

@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # argparse has no other name for it
 
 
-def add_nodes(commands: Commands, default_file: Path, clients: Clients) -> None:
-    """Add ``nodes`` and its commands to a parser. Each sets ``command`` to the function that runs it."""
-    nodes = commands.add_parser("nodes", help="render, audit and check the files and images that machines pull by")
+def add_commands(nodes: argparse.ArgumentParser, default_file: Path, clients: Clients) -> None:
+    """Add the commands of ``nodes`` to its parser. Each sets ``command`` to the function that runs it."""
     subcommands = nodes.add_subparsers(required=True, metavar="COMMAND")
     file = argparse.ArgumentParser(add_help=False)
     file.add_argument(
