@@ -14,7 +14,7 @@ from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Credentials, Endpoint, Identity
 from registry_sync.registry.open import open_client
 from registry_sync.routes.route import Route
-from registry_sync.skopeo.local import find_skopeo
+from registry_sync.skopeo.local import find_known_skopeo, find_skopeo
 from registry_sync.skopeo.runner import SkopeoProgram
 from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.sync.route import sync_route
@@ -105,6 +105,9 @@ class LoopbackConnections:
 
     def skopeo(self, _: SkopeoOptions, /) -> SkopeoProgram:
         return find_skopeo()
+
+    def known_skopeo(self, _: SkopeoOptions, /) -> SkopeoProgram:
+        return find_known_skopeo()
 
 
 def sync_report(session: Session, scope: RouteScope) -> RouteReport:

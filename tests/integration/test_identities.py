@@ -37,7 +37,7 @@ from registry_sync.registry.identity.azure import AzureIdentity
 from registry_sync.registry.identity.cloud import CloudIdentity, with_identity
 from registry_sync.registry.identity.google import GoogleIdentity
 from registry_sync.registry.open import open_client
-from registry_sync.skopeo.local import find_skopeo
+from registry_sync.skopeo.local import find_known_skopeo, find_skopeo
 from registry_sync.skopeo.runner import SkopeoProgram
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import open_session
@@ -501,6 +501,9 @@ class CloudConnections:
 
     def skopeo(self, _: SkopeoOptions, /) -> SkopeoProgram:
         return find_skopeo()
+
+    def known_skopeo(self, _: SkopeoOptions, /) -> SkopeoProgram:
+        return find_known_skopeo()
 
 
 IMAGES = {f"v{number}": images.image([], labels={"number": str(number)}) for number in range(4)}

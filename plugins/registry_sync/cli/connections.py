@@ -82,6 +82,11 @@ class CommandConnections:
         with redirect_stdout(sys.stderr):
             return self._connections.skopeo(options)
 
+    def known_skopeo(self, options: SkopeoOptions, /) -> SkopeoProgram:
+        """Return the same, without running a skopeo whose version is known."""
+        with redirect_stdout(sys.stderr):
+            return self._connections.known_skopeo(options)
+
 
 def open_client(registry: Registry) -> RegistryClient:
     """Return a client with the registry's Airflow Connection; the caller closes it."""

@@ -8,15 +8,13 @@ https://github.com/golang/go/blob/go1.24.0/src/crypto/x509/root_linux.go
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from registry_sync.worker.shared_directory import shared_directory
+from registry_sync.worker.kept_results import kept_result, read_if_possible, replace_file
 
 BUNDLES: Sequence[str] = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -49,22 +47,12 @@ def authority_variables(file: Path) -> Mapping[str, str]:
 
 
 def _write(file: Path) -> bool:
-    """Write all authorities, and return whether there are any.
-
-    The text is kept for the tasks of this machine, as long as no file changes: to join it takes 8 ms of CPU.
-    """
+    """Write all authorities, and return whether there are any. To join them takes 8 ms of CPU."""
     sources = [*_bundle(), *_files()]
-    first_line = f"# {_state(sources)}\n".encode()
-    shared = shared_directory()
-    kept = shared / "authorities.pem" if shared else None
-    text = _read(kept) if kept else b""
-    if not text.startswith(first_line):
-        text = first_line + _join(sources)
-        if kept:
-            _replace(kept, text)
-    if text == first_line:
+    certificates = kept_result("authorities.pem", sources, lambda: _join(sources))
+    if not certificates:
         return False
-    _replace(file, text)
+    replace_file(file, certificates)
     return True
 
 
@@ -83,34 +71,7 @@ def _is_link_within(entry: os.DirEntry[str]) -> bool:
     return entry.is_symlink() and len(Path(entry.path).readlink().parts) == 1
 
 
-def _state(sources: Sequence[str]) -> str:
-    """A text that changes with any of the files."""
-    stats = ((path, Path(path).stat()) for path in sources)
-    lines = (f"{path} {stat.st_dev} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns}\n" for path, stat in stats)
-    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
-
-
 def _join(sources: Sequence[str]) -> bytes:
     """The certificates of all files, each once. Files that cannot be read are left out, as Go does."""
-    blocks = (block for path in sources for block in _CERTIFICATE.findall(_read(Path(path))))
+    blocks = (block for path in sources for block in _CERTIFICATE.findall(read_if_possible(Path(path))))
     return b"".join(block + b"\n" for block in dict.fromkeys(blocks))
-
-
-def _read(path: Path) -> bytes:
-    """The content of a file; empty when it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
-
-
-def _replace(path: Path, text: bytes) -> None:
-    """Write a file completely, or not at all. Other threads and containers may write the same one at this time."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent)
-    unfinished = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,10 @@ from registry_sync.skopeo.authorities import authority_variables
 from registry_sync.skopeo.config_files import Workspace
 from registry_sync.skopeo.runner import SkopeoVersion, check_version, parse_version
 from registry_sync.skopeo.traffic import Traffic, read_io_counters
+from registry_sync.worker.kept_results import kept_result
+
+_ELF = b"\x7fELF"
+"""The first bytes of a program that is not a script, on Linux."""
 
 VERSION_SECONDS = 10
 """Timeout of ``skopeo --version``."""
@@ -54,11 +58,40 @@ def find_skopeo() -> SkopeoBinary:
 
     :raises ConfigurationError: when it is not found, too old, or another program.
     """
+    return _found(_read_version)
+
+
+def find_known_skopeo() -> SkopeoBinary:
+    """Find skopeo on PATH. It is run only if its version is not known since its file was last changed.
+
+    A run takes 10 ms of CPU. A script is always run, because it may start another program than before.
+
+    :raises ConfigurationError: as :func:`find_skopeo`.
+    """
+    return _found(_known_version)
+
+
+def _found(read_version: Callable[[str], SkopeoVersion]) -> SkopeoBinary:
     path = shutil.which("skopeo")
     if path is None:
         advice = "install it, on Debian and Ubuntu with apt-get install skopeo"
         raise ConfigurationError(f"skopeo not found on this worker's PATH; {advice}")
-    return SkopeoBinary(path=Path(path), version=check_version(_read_version(path), path))
+    return SkopeoBinary(path=Path(path), version=check_version(read_version(path), path))
+
+
+def _known_version(path: str) -> SkopeoVersion:
+    try:
+        if not _is_binary(path):
+            return _read_version(path)
+        text = kept_result("skopeo-version", [path], lambda: f"skopeo version {_read_version(path)}".encode())
+    except OSError:
+        return _read_version(path)  # it may be run, and not be read
+    return parse_version(text.decode(errors="replace"), path)
+
+
+def _is_binary(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        return file.read(len(_ELF)) == _ELF
 
 
 def _read_version(path: str) -> SkopeoVersion:

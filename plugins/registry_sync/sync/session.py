@@ -42,6 +42,9 @@ class Connections(Protocol):
     def skopeo(self, options: SkopeoOptions, /) -> SkopeoProgram:
         """A skopeo that works. :raises ConfigurationError: when there is none, or it is too old."""
 
+    def known_skopeo(self, options: SkopeoOptions, /) -> SkopeoProgram:
+        """The same, without running a skopeo whose version is known. :raises ConfigurationError: as ``skopeo``."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
@@ -99,7 +102,7 @@ def open_session(route: Route, connections: Connections) -> Iterator[Session]:
         source = stack.enter_context(connections.client(route.source))
         destination = stack.enter_context(connections.client(route.destination))
         skopeo = Skopeo(
-            lambda: connections.skopeo(settings.skopeo),
+            lambda: connections.known_skopeo(settings.skopeo),
             source=connections.endpoint(route.source),
             destination=connections.endpoint(route.destination),
             copy_timeout_seconds=settings.copy_timeout_minutes * 60,

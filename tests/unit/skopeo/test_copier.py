@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import tempfile
 from dataclasses import replace
@@ -19,10 +20,12 @@ from registry_sync.skopeo import local as skopeo_program
 from registry_sync.skopeo.command import copy_argv
 from registry_sync.skopeo.config_files import PolicyFiles, SideFiles, SkopeoFiles, Workspace, write_skopeo_files
 from registry_sync.skopeo.image_copy import ImageCopy
-from registry_sync.skopeo.local import SkopeoBinary, find_skopeo
+from registry_sync.skopeo.local import SkopeoBinary, find_known_skopeo, find_skopeo
 from registry_sync.skopeo.runner import SkopeoVersion
+from registry_sync.worker.shared_directory import shared_directory
 
 DIGEST = Digest.of(b"image")
+INSTALLED = Path(shutil.which("skopeo") or "skopeo")
 BINARY = SkopeoBinary(path=Path("/usr/bin/skopeo"), version=SkopeoVersion(1, 9, 3))
 FILES = SkopeoFiles(
     source=SideFiles(host="docker.io", tls=True, auth_file=Path("/p/source/auth.json"), cert_dir=None),
@@ -194,6 +197,36 @@ def test_the_version_is_read_without_our_environment(binaries: Path, monkeypatch
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "1.9.4")
     write_program(binaries / "skopeo", 'echo "skopeo version ${AIRFLOW__CORE__FERNET_KEY:-1.9.3}"')
     assert str(find_skopeo().version) == "1.9.3"
+
+
+def test_a_known_skopeo_is_not_run_until_it_changes(binaries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(binaries))
+    monkeypatch.setattr(skopeo_program, "VERSION_SECONDS", 60)
+    path, shared = binaries / "skopeo", shared_directory()
+    assert shared
+    path.write_bytes(b"\x7fELF")
+    path.chmod(0o755)
+    with pytest.raises(ConfigurationError, match="does not work on this worker"):
+        find_known_skopeo()
+    shutil.copy(INSTALLED, path)
+    real = find_skopeo().version
+    assert find_known_skopeo().version == real
+    kept = shared / "skopeo-version"
+    kept.write_text(kept.read_text().replace(str(real), "1.99.1"))
+    assert str(find_known_skopeo().version) == "1.99.1", "the kept version is used"
+    assert find_skopeo().version == real, "a check runs it"
+    os.utime(path, ns=(1, 1))
+    assert find_known_skopeo().version == real
+    kept.write_text(kept.read_text().replace(str(real), "1.8.0"))
+    with pytest.raises(ConfigurationError, match=r"is skopeo 1\.8\.0, but at least 1\.9\.0 is needed"):
+        find_known_skopeo()
+
+
+def test_a_script_is_always_run(binaries: Path) -> None:
+    write_program(binaries / "skopeo", f"echo run >> {binaries}/runs; echo skopeo version 1.9.3")
+    for _ in range(2):
+        assert str(find_known_skopeo().version) == "1.9.3"
+    assert (binaries / "runs").read_text() == "run\nrun\n"
 
 
 def mode(path: Path) -> int:

@@ -38,5 +38,9 @@ class HookConnections:
         """Return the skopeo of this worker, or one that runs in containers."""
         return SkopeoHook(options, task=self._task).get_conn()
 
+    def known_skopeo(self, options: SkopeoOptions, /) -> SkopeoProgram:
+        """Return the same, without running a skopeo whose version is known."""
+        return SkopeoHook(options, task=self._task).get_known()
+
     def _hook(self, registry: Registry) -> RegistryHook:
         return self._hooks.setdefault(registry.name, RegistryHook(registry))

@@ -65,6 +65,18 @@ class SkopeoHook(BaseHook):
             return find_skopeo()
         return self._find_skopeo_image()
 
+    def get_known(self) -> SkopeoProgram:
+        """Return a skopeo that was found to work by an earlier task, if it has not changed since; else as ``get_conn``.
+
+        :raises ConfigurationError: as :meth:`get_conn`.
+        :raises TemporaryError: as :meth:`get_conn`.
+        """
+        if self.options.runner == "local":
+            from registry_sync.skopeo.local import find_known_skopeo
+
+            return find_known_skopeo()
+        return self._find_skopeo_image()
+
     def _find_skopeo_image(self) -> SkopeoProgram:
         if missing := [name for name in ("docker", "airflow.providers.docker") if find_spec(name) is None]:
             raise ConfigurationError(
