@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
@@ -83,10 +84,14 @@ def _known_version(path: str) -> SkopeoVersion:
     try:
         if not _is_binary(path):
             return _read_version(path)
-        text = kept_result("skopeo-version", [path], lambda: f"skopeo version {_read_version(path)}".encode())
+        text = kept_result("skopeo-version", [path], partial(_show_version, path))
     except OSError:
         return _read_version(path)  # it may be run, and not be read
     return parse_version(text.decode(errors="replace"), path)
+
+
+def _show_version(path: str) -> bytes:
+    return f"skopeo version {_read_version(path)}".encode()
 
 
 def _is_binary(path: str) -> bool:
