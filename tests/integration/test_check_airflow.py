@@ -200,8 +200,8 @@ def test_a_connection_is_missing_where_no_database_can_have_it(
     engine.dispose()
     assert (
         "MISSING: registry backup: Connection registry_src: no Airflow Connection named 'registry_src'; create it "
-        "(type oci_registry or docker, with login and password); of a registry that is only pulled from, anonymously, "
-        "remove 'connection:'\n  → export AIRFLOW_CONN_REGISTRY_SRC='"
+        "(type oci_registry or docker, with login and password: docs/connections.md), or remove 'connection:' if "
+        "anonymous pulls are enough\n  → export AIRFLOW_CONN_REGISTRY_SRC='"
         """{"conn_type": "oci_registry", "login": "USER", "password": "PASSWORD"}'\n"""
     ) in capsys.readouterr().out
 

@@ -336,7 +336,7 @@ class TestBackends:
         assert find_connection("team") is None
         assert refusal() == (
             "registry 'acr': no Airflow Connection named 'team'; create it (type oci_registry or docker, with login "
-            "and password); of a registry that is only pulled from, anonymously, remove 'connection:'"
+            "and password: docs/connections.md), or remove 'connection:' if anonymous pulls are enough"
         )
 
     def test_one_that_is_down_is_named_and_temporary(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -378,7 +378,7 @@ class TestConnections:
         result = new_run(source, destination, "team/a", source={"connection": "at_origin"}).plan()
         assert failed_at_once(result, ConfigurationError) == (
             "registry 'origin': no Airflow Connection named 'at_origin'; create it (type oci_registry or docker, "
-            "with login and password); of a registry that is only pulled from, anonymously, remove 'connection:'"
+            "with login and password: docs/connections.md), or remove 'connection:' if anonymous pulls are enough"
         )
 
     def test_a_password_is_not_sent_to_another_host(

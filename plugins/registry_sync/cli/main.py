@@ -15,6 +15,7 @@ from typing import Any
 
 from registry_sync import __version__
 from registry_sync.cli.arguments import FAILED, OK, UNANSWERED, UNUSABLE
+from registry_sync.cli.command_help import COMMANDS, FIRST_STEPS, add_help_texts
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 
 _SDKS = ("azure", "boto3", "botocore", "google.auth", "msal", "urllib3")
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
 
     :param program: name of the program in its help; by default that by which it was started.
     """
-    arguments = _parser(program or _program(), sys.argv[1:] if argv is None else argv).parse_args(argv)
+    arguments = command_parser(program or _program(), sys.argv[1:] if argv is None else argv).parse_args(argv)
     try:
         return int(arguments.command(arguments))
     except ConfigurationError as error:
@@ -45,15 +46,22 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
         return FAILED if error.is_permanent else UNANSWERED
 
 
-def _parser(program: str, argv: Sequence[str]) -> argparse.ArgumentParser:
+def command_parser(program: str, argv: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of a command line. Only the command that it names gets options, and imports what it needs."""
-    parser = argparse.ArgumentParser(prog=program, description="Mirror container images.")
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Mirror container images between registries, as a mirrors file says.",
+        epilog=FIRST_STEPS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"registry-sync {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     named = next((word for word in argv if word in _COMMANDS), None)
     for name, (text, add_options) in _COMMANDS.items():
         command = commands.add_parser(name, help=text)
         if name == named:
+            if name in COMMANDS:
+                add_help_texts(command, name, text)
             add_options(command)
     return parser
 
@@ -164,13 +172,13 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     ),
     "check": ("check everything that a run needs, and print what to type; copies nothing", _add_check),
     "events": ("print the address that each registry reports pushes to, and how to enter it", _add_events),
-    "status": ("print whether each destination is as fresh as promised, from what runs have recorded", _add_status),
+    "status": ("print if each destination is as fresh as promised, from what runs have recorded", _add_status),
     "where": ("print where an image is, when it arrived, and where it is lacking", _add_where),
     "import": (
-        "write a mirrors file that says what files of another mirroring tool say, and list what it cannot say",
+        "write a mirrors file from the files of another mirroring tool, and list what it cannot say",
         _add_import,
     ),
-    "nodes": ("render, audit and check the files and images that machines pull by", _add_nodes),
+    "nodes": ("write, compare and check the files and images by which machines pull", _add_nodes),
     "schema": ("print the JSON Schema of the mirrors file", _add_schema),
 }
 """Each command with its line in the help, and the function that adds its options."""

@@ -38,8 +38,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--sizes",
         choices=SIZES_MODES,
         default="auto",
-        help="manifests to read for the number of bytes: auto, which is up to 200 of a repository, and none at Docker "
-        "Hub, which counts them as pulls; all; or none (%(default)s)",
+        help="how many manifests to read to add up bytes. auto: up to 200 of a repository, and none at Docker Hub, "
+        "which counts them as pulls (default: %(default)s)",
     )
     parser.add_argument(
         "--accept",

@@ -195,8 +195,10 @@ def _read_text(path: Path, name: str) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        named = f" ({PATH_VARIABLE} names it)" if os.environ.get(PATH_VARIABLE) == str(path) else ""
-        raise MirrorsFileError((f"{path} does not exist{named}",)) from error
+        is_named = os.environ.get(PATH_VARIABLE) == str(path)
+        other = f"; write it (docs/first-mirror.md), or name another file by {PATH_VARIABLE}"
+        advice = f" ({PATH_VARIABLE} names it)" if is_named else other
+        raise MirrorsFileError((f"{path} does not exist{advice}",)) from error
     except OSError as error:
         advice = f"to use another file, set {PATH_VARIABLE}"
         raise MirrorsFileError((f"{path}: cannot read the mirrors file ({error}); {advice}",)) from error

@@ -69,7 +69,8 @@ def test_validate_prints_every_problem(file: Path, capsys: pytest.CaptureFixture
 def test_validate_reports_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "none.yaml"
     assert main(["validate", str(path)]) == UNUSABLE
-    assert capsys.readouterr() == ("", f"{path} does not exist\n")
+    advice = "write it (docs/first-mirror.md), or name another file by REGISTRY_SYNC_MIRRORS_FILE"
+    assert capsys.readouterr() == ("", f"{path} does not exist; {advice}\n")
 
 
 def test_validate_reads_the_file_of_the_environment_variable(
@@ -208,7 +209,7 @@ def test_the_help_imports_no_command() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", HELP], env=environment, capture_output=True, text=True, check=True, timeout=60
     )
-    names = ("cli", "cli.arguments", "cli.main", "errors", "text")
+    names = ("cli", "cli.arguments", "cli.command_help", "cli.main", "errors", "text")
     assert ended.stdout.splitlines()[-1].split() == [f"registry_sync.{name}" for name in names]
 
 

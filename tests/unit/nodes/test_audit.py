@@ -153,7 +153,7 @@ def test_the_audit_is_printed_as_text(path: Path, capsys: pytest.CaptureFixture[
 def test_a_file_without_pools_has_nothing_to_audit(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text(MIRRORS.replace("nodes:\n", ""))
     assert main(["nodes", "audit", "--mirrors-file", str(path)]) == OK
-    assert capsys.readouterr() == (f"{path} has no nodes: section\n", "")
+    assert capsys.readouterr() == (f"{path} has no nodes: section; docs/nodes.md describes it\n", "")
 
 
 def test_an_invalid_mirrors_file_is_refused(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

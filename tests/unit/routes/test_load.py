@@ -1490,7 +1490,9 @@ def test_alias_within_its_own_anchor_is_refused(write: Write) -> None:
 
 def test_missing_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "mirrors.yaml"
-    assert problems(path) == [f"{path} does not exist"]
+    assert problems(path) == [
+        f"{path} does not exist; write it (docs/first-mirror.md), or name another file by REGISTRY_SYNC_MIRRORS_FILE"
+    ]
     monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", str(path))
     assert problems(path) == [f"{path} does not exist (REGISTRY_SYNC_MIRRORS_FILE names it)"]
 

@@ -209,7 +209,8 @@ def test_file_with_the_other_ending_is_told(folder: Path, name: str) -> None:
 
 def test_link_to_nowhere_is_told(folder: Path) -> None:
     (folder / "c.yaml").symlink_to("gone.yaml")
-    assert problems_of(folder) == [f"{folder}/c.yaml does not exist"]
+    advice = "write it (docs/first-mirror.md), or name another file by REGISTRY_SYNC_MIRRORS_FILE"
+    assert problems_of(folder) == [f"{folder}/c.yaml does not exist; {advice}"]
 
 
 def test_order_of_the_files_is_that_of_their_names(folder: Path) -> None:

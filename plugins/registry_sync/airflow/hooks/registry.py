@@ -176,8 +176,8 @@ def _find(name: str, registry: Registry) -> Connection:
     if connection is None:
         raise NoConnection(
             f"registry {registry.name!r}: no Airflow Connection named {name!r}; create it (type {CONNECTION_TYPE} or "
-            "docker, with login and password); of a registry that is only pulled from, anonymously, remove "
-            "'connection:'",
+            "docker, with login and password: docs/connections.md), or remove 'connection:' if anonymous pulls are "
+            "enough",
             has_database=has_database(),
         )
     return connection

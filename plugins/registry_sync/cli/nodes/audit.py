@@ -51,7 +51,7 @@ def _audit(arguments: argparse.Namespace) -> int:
         return _compare(file, find_pool(file, arguments.pool), arguments)
     pools = [find_pool(file, arguments.pool)] if arguments.pool else list(file.node_pools.values())
     audits = [audit_pool(file, pool) for pool in pools]
-    print("\n\n".join(map(_audit_text, audits)) or f"{file.path} has no nodes: section")
+    print("\n\n".join(map(_audit_text, audits)) or f"{file.path} has no nodes: section; docs/nodes.md describes it")
     return FAILED if any(audit.problems for audit in audits) else OK
 
 

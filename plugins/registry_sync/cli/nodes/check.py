@@ -98,16 +98,21 @@ def choose_pools(file: MirrorsFile, names: Sequence[str]) -> list[NodePool]:
     :raises ConfigurationError: when the file has no such pool, or no pool at all.
     """
     if not file.node_pools:
-        raise ConfigurationError(f"no pools to check: {file.path} has no nodes: section; docs/nodes.md describes it")
+        raise ConfigurationError(f"no pools to check: {_without_pools(file)}")
     return [find_pool(file, name) for name in dict.fromkeys(names)] or list(file.node_pools.values())
 
 
 def find_pool(file: MirrorsFile, name: str) -> NodePool:
     """The pool of this name. :raises ConfigurationError: when the file has no such pool."""
     if name not in file.node_pools:
-        names = ", ".join(file.node_pools) or "none"
-        raise ConfigurationError(f"no pool {name!r} under nodes: in {file.path}; it has {names}")
+        names = ", ".join(file.node_pools)
+        known = f"under nodes: in {file.path}; it has {names}" if names else f"because {_without_pools(file)}"
+        raise ConfigurationError(f"no pool {name!r} {known}")
     return file.node_pools[name]
+
+
+def _without_pools(file: MirrorsFile) -> str:
+    return f"{file.path} has no nodes: section; docs/nodes.md describes it"
 
 
 def _recall() -> KnownDigests:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry_sync.cli.arguments import FAILED, OK
+from registry_sync.cli.command_help import add_help_texts
 from registry_sync.cli.nodes.audit import add_audit
 from registry_sync.cli.nodes.check import Clients, add_check, find_pool
 from registry_sync.cli.nodes.collect import add_collect
@@ -39,30 +40,35 @@ def add_commands(nodes: argparse.ArgumentParser, default_file: Path, clients: Cl
     )
     _add_render(subcommands, file)
     _add_images(subcommands, file)
-    collect = subcommands.add_parser(
-        "collect", help="write the images of manifests, charts or running pods into a list for the mirrors file"
+    collect = _add(
+        subcommands, "collect", "write the images of manifests, charts or running pods into a list for the mirrors file"
     )
     add_collect(collect)
-    audit = subcommands.add_parser(
+    audit = _add(
+        subcommands,
         "audit",
-        parents=[file],
-        help="show which mirrors copy the images of pools, or compare the files of machines with the rendered ones",
+        "show which mirrors copy the images of pools, or compare the files of machines with the rendered ones",
+        [file],
     )
     add_audit(audit)
-    prove = subcommands.add_parser(
-        "prove", parents=[file], help="print the commands that show on a machine that the mirror served an image"
+    prove = _add(
+        subcommands, "prove", "print the commands that show on a machine that the mirror served an image", [file]
     )
     add_prove(prove)
-    check = subcommands.add_parser(
-        "check", parents=[file], help="check if machines would start now, and with each registry down"
-    )
+    check = _add(subcommands, "check", "check if machines would start now, and with each registry down", [file])
     add_check(check, clients)
 
 
+def _add(
+    subcommands: Commands, name: str, text: str, parents: Sequence[argparse.ArgumentParser] = ()
+) -> argparse.ArgumentParser:
+    parser = subcommands.add_parser(name, parents=parents, help=text)
+    add_help_texts(parser, f"nodes {name}", text)
+    return parser
+
+
 def _add_render(subcommands: Commands, file: argparse.ArgumentParser) -> None:
-    render = subcommands.add_parser(
-        "render", parents=[file], help="write the runtime's configuration files for the machines of a pool"
-    )
+    render = _add(subcommands, "render", "write the runtime's configuration files for the machines of a pool", [file])
     render.add_argument("--pool", required=True, metavar="NAME", help="the pool of machines")
     add_runtime(render)
     render.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder to write to")
@@ -77,10 +83,11 @@ def _add_render(subcommands: Commands, file: argparse.ArgumentParser) -> None:
 
 
 def _add_images(subcommands: Commands, file: argparse.ArgumentParser) -> None:
-    images = subcommands.add_parser(
+    images = _add(
+        subcommands,
         "images",
-        parents=[file],
-        help="print the names that images have at a pool's registry, or rewrite image lists and manifests with them",
+        "print the names that images have at a pool's registry, or rewrite image lists and manifests with them",
+        [file],
     )
     images.add_argument("--pool", required=True, metavar="NAME", help="the pool of machines")
     images.add_argument("--json", action="store_true", help="print the names as JSON")
