@@ -16,6 +16,7 @@ from registry_sync.registry.open import open_client
 from registry_sync.routes.route import Route
 from registry_sync.skopeo.local import find_known_skopeo, find_skopeo
 from registry_sync.skopeo.runner import SkopeoProgram
+from registry_sync.sync.artifacts.lacking import NONE_LACKING, LackingArtifacts
 from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.sync.route import sync_route
 from registry_sync.sync.run_state import PlannedDeletions
@@ -128,6 +129,7 @@ def run_route(
     dry_run: bool = False,
     deep_check: DeepCheck | None = None,
     compares_names: bool = False,
+    lacking: LackingArtifacts = NONE_LACKING,
     run: Callable[[Session, RouteScope], RouteReport] = sync_report,
     on_start: Callable[[Session], object] = lambda _: None,
 ) -> RouteReport:
@@ -139,6 +141,7 @@ def run_route(
     :param api_url: address of the source's own API.
     :param identity: identity at a cloud, of both registries.
     :param compares_names: the run is a scheduled one between two full checks.
+    :param lacking: attached artifacts that failed in an earlier run.
     :param run: what to do with the route; ``verify_route`` copies nothing.
     :param on_start: gets the session before the work begins, for a test that stops it as Airflow's ``on_kill`` does.
     """
@@ -154,6 +157,7 @@ def run_route(
         dry_run=dry_run,
         deep_check=deep_check,
         compares_names=compares_names,
+        lacking=lacking,
     )
     with open_session(route, connections) as session:
         on_start(session)

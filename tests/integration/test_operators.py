@@ -38,6 +38,7 @@ from registry_sync.routes.route import Route, route_key
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.policy import can_verify_sigstore
 from registry_sync.sync.report import OUTCOMES
+from registry_sync.sync.run_state import Watermark
 from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.loopback import Request
@@ -548,6 +549,7 @@ class TestMirrorRepository:
             "error": message,
             "error_class": "configuration",
             "retry_at": None,
+            "lacking": None,
             "traffic": {"requests": 1, "manifests": 0, "pulls": 0, "waits": 0, "wait_seconds": 0.0},
         }
 
@@ -685,8 +687,10 @@ class TestLackingArtifacts:
             refused.api.interval = (end - timedelta(hours=1), end)
             assert refused.copy().state == state
             assert refused.report(**{PLAN: "success", f"{COPY}_0": state}).state == state
-            is_checked = "an attached artifact failed" in refused.pushed()["window"]
-            assert is_checked == (hour in (2, 3))
+            assert ("full check" in refused.pushed()["window"]) == (hour == 1)
+            left = Watermark.from_json(refused.api.xcoms[WATERMARK])
+            lacks = [artifact.tag for artifacts in left.lacking.values() for artifact in artifacts.artifacts]
+            assert (len(left.routes), lacks, left.unchecked) == (1, ["v1"] if hour < 3 else [], frozenset())
 
 
 WATERMARK = (REPORT, -1, "watermark_backup")

@@ -12,6 +12,7 @@ from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.artifacts.attached import AttachedArtifacts
+from registry_sync.sync.artifacts.lacking import NONE_LACKING, LackingArtifacts
 from registry_sync.sync.artifacts.outcomes import skipped_artifacts_note
 from registry_sync.sync.content.blob_copies import blobs_at_once
 from registry_sync.sync.content.movers import make_transfer
@@ -40,6 +41,8 @@ class Execution:
     :ivar results: one per tag of the plan, and one per attached artifact that was copied, refused or failed.
     :ivar retry_at: the time until which a registry rate-limits us, if that left work for the retry.
     :ivar deep_check: set when content was verified.
+    :ivar lacking: attached artifacts that failed, for the next run.
+    :ivar retried_artifacts: names of the artifacts that failed in an earlier run, and were looked at again.
     """
 
     results: tuple[TagResult, ...]
@@ -47,6 +50,8 @@ class Execution:
     sent_bytes: int = 0
     retry_at: datetime | None = None
     deep_check: DeepCheckResult | None = None
+    lacking: LackingArtifacts = NONE_LACKING
+    retried_artifacts: frozenset[str] = frozenset()
 
 
 def execute(session: Session, observation: Observation, plan: Plan) -> Execution:
@@ -64,13 +69,13 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
             session.open_connections(_CONNECTIONS_PER_IMAGE * len(plan.copies))
         transfer = make_transfer(session, pool, planned_indexes(observation, plan), expected=held)
         artifacts = AttachedArtifacts(session, transfer.without_policy(), observation)
-        copy_artifacts = artifacts.copy_for if copies_artifacts else lambda _: None
+        copy_artifacts = artifacts.copy_for if copies_artifacts else lambda _image, _subjects: None
         publisher = Publisher(session, transfer, copy_artifacts, observed_at=observation.observed_at)
         if plan.copies and session.route.destination.create_repository:
             session.destination.create_repository(session.route.destination_repository)
         copied = fail_overwritten(session, plan, publisher.publish(plan))
         if copies_artifacts and not publisher.retry_at:
-            artifacts.copy_added_later(observation.scope)
+            artifacts.copy_added_later()
         cache = observation.source.cache
         notes = write_platform_cache(session.destination, session.route, cache) if cache else ()
         others = [preview(decision) for decision in plan.decisions if not isinstance(decision, CopyTag | DeleteTag)]
@@ -86,6 +91,8 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
             ),
             sent_bytes=transfer.mover.sent_bytes,
             retry_at=publisher.retry_at or artifacts.retry_at,
+            lacking=artifacts.lacking,
+            retried_artifacts=artifacts.retried,
         )
         return add_verification(session, observation, plan, execution)
 

@@ -46,8 +46,8 @@ FRESH_SECONDS = 3.0
 class Publisher:
     """Publishes the tags of one session.
 
-    :param copy_artifacts: called with the digests that were transferred, before a tag that leads to them is published.
-        When it raises, the tag is not published, so that the retry does both.
+    :param copy_artifacts: called with a digest and the digests in it that were transferred, before a tag that leads to
+        them is published. When it raises, the tag is not published, so that the retry does both.
     :param observed_at: ``time.monotonic()`` before the destination was observed.
     """
 
@@ -55,7 +55,7 @@ class Publisher:
         self,
         session: Session,
         transfer: Transfer,
-        copy_artifacts: Callable[[Sequence[Digest]], None],
+        copy_artifacts: Callable[[Digest, Sequence[Digest]], None],
         *,
         observed_at: float,
     ) -> None:
@@ -132,7 +132,7 @@ class Publisher:
         try:
             transferred = self._transfer.transfer(digest)
             manifest = transferred.manifest
-            self._copy_artifacts(_subjects(manifest, is_made=tags[0].source_digest is not None))
+            self._copy_artifacts(digest, _subjects(manifest, is_made=tags[0].source_digest is not None))
             with self._transfer.lock(manifest):
                 return self._publish_all(tags, transferred, started)
         except RegistrySyncError as error:

@@ -12,6 +12,7 @@ from registry_sync.oci.artifact_tags import is_artifact_name
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.traffic import NO_TRAFFIC, Traffic
 from registry_sync.routes.route import Route, route_key
+from registry_sync.sync.artifacts.lacking import NONE_LACKING, LackingArtifacts
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.totals import PlanTotals
 from registry_sync.sync.verification.damaged_images import DeepCheckResult
@@ -150,6 +151,7 @@ class RouteReport:
     :ivar deep_check: set when this run verified content.
     :ivar selected: number of tags that the rules selected, if this run looked at all tags of the source.
     :ivar requested: number of these tags that match the run's parameter ``tags``; ``None`` without it or with a window.
+    :ivar lacking: attached artifacts that failed, and those of earlier runs that were not looked at.
     :ivar traffic: our requests to both registries, skopeo's excluded.
     :ivar totals: of the plan, in a dry run.
     :ivar error: set when the route failed as a whole, before or between its tags.
@@ -175,6 +177,7 @@ class RouteReport:
     error: str | None = None
     error_class: str | None = None
     retry_at: datetime | None = None
+    lacking: LackingArtifacts = NONE_LACKING
     traffic: Traffic = NO_TRAFFIC
 
     @property
@@ -190,9 +193,11 @@ class RouteReport:
         return self.error is not None or bool(self.failed_tags or self.locked_tags)
 
     @property
-    def lacks_artifacts(self) -> bool:
-        """An attached artifact failed. Its image may be in sync, so that only a full check tries it again."""
-        return any(is_artifact_name(result.tag) for result in (*self.failed_tags, *self.locked_tags))
+    def lacks_only_artifacts(self) -> bool:
+        """Attached artifacts failed, and nothing else: all tags are as they should be."""
+        bad = (*self.failed_tags, *self.locked_tags)
+        is_whole = self.error is None and self.retry_at is None and bool(self.lacking)
+        return is_whole and all(is_artifact_name(result.tag) for result in bad)
 
     @classmethod
     def of_route(cls, route: Route, *, counts: Mapping[str, int], **fields: Any) -> Self:
@@ -242,6 +247,7 @@ class RouteReport:
             "planned_deletions": self.planned_deletions.to_json() if self.planned_deletions else None,
             "deep_check": self.deep_check.to_json() if self.deep_check else None,
             "retry_at": self.retry_at.isoformat() if self.retry_at else None,
+            "lacking": self.lacking.to_json() if self.lacking else None,
         }
 
     @classmethod
@@ -250,6 +256,7 @@ class RouteReport:
         fields = dict(document)
         traffic = Traffic(**fields.pop("traffic", {}))
         retry_at, planned = fields.pop("retry_at", None), fields.pop("planned_deletions", None)
+        lacking = fields.pop("lacking", None)
         deep_check, totals = fields.pop("deep_check", None), fields.pop("totals", None)
         return cls(
             **{
@@ -260,6 +267,7 @@ class RouteReport:
                 "deep_check": DeepCheckResult.from_json(deep_check) if deep_check else None,
                 "totals": PlanTotals(**totals) if totals else None,
                 "retry_at": datetime.fromisoformat(retry_at) if retry_at else None,
+                "lacking": LackingArtifacts.from_json(lacking) if lacking else NONE_LACKING,
                 "traffic": traffic,
             }
         )

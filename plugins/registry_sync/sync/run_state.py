@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
+
+from registry_sync.sync.artifacts.lacking import LackingArtifacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,16 +16,23 @@ class Watermark:
 
     :ivar until: all tags pushed before this time are synced, aware UTC.
     :ivar routes: keys of the routes for which that holds.
-    :ivar unchecked: keys of the routes whose full check broke off, or that failed to copy an attached artifact.
+    :ivar unchecked: keys of the routes whose full check broke off, or that lack artifacts which are not in ``lacking``.
+    :ivar lacking: attached artifacts that failed, by the keys of their routes.
     """
 
     until: datetime
     routes: frozenset[str]
     unchecked: frozenset[str] = frozenset()
+    lacking: Mapping[str, LackingArtifacts] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The watermark as JSON-simple values."""
-        return {"until": self.until.isoformat(), "routes": sorted(self.routes), "unchecked": sorted(self.unchecked)}
+        return {
+            "until": self.until.isoformat(),
+            "routes": sorted(self.routes),
+            "unchecked": sorted(self.unchecked),
+            "lacking": {key: artifacts.to_json() for key, artifacts in self.lacking.items()},
+        }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
@@ -32,22 +41,37 @@ class Watermark:
             until=datetime.fromisoformat(document["until"]),
             routes=frozenset(document["routes"]),
             unchecked=frozenset(document.get("unchecked", ())),
+            lacking={
+                key: LackingArtifacts.from_json(artifacts) for key, artifacts in document.get("lacking", {}).items()
+            },
         )
 
 
 def advance_watermark(
-    previous: Watermark | None, end: datetime, finished: Collection[str], unchecked: Collection[str] = ()
+    previous: Watermark | None,
+    end: datetime,
+    finished: Collection[str],
+    unchecked: Collection[str] = (),
+    lacking: Mapping[str, LackingArtifacts] | None = None,
 ) -> Watermark:
     """Move the watermark to the end of a run's data interval. A run of the past does not move it back.
 
-    :param finished: keys of the routes that succeeded, or whose source repository was not modified.
+    :param finished: keys of the routes whose tags are all copied, or whose source repository was not modified.
     :param unchecked: keys of the routes that need a full check by this run. One that an earlier run left stays until
         the route has finished, also while the route is disabled.
+    :param lacking: failed artifacts by the keys of the run's routes. Those of any other route, such as a disabled one,
+        are found again by a full check.
     """
     if previous is not None and previous.until > end:
         return previous
-    before = previous.unchecked if previous else frozenset[str]()
-    return Watermark(until=end, routes=frozenset(finished), unchecked=before.union(unchecked).difference(finished))
+    lacking = lacking or {}
+    before = previous.unchecked | (previous.lacking.keys() - lacking.keys()) if previous else frozenset[str]()
+    return Watermark(
+        until=end,
+        routes=frozenset(finished),
+        unchecked=before.difference(finished).union(unchecked),
+        lacking={key: artifacts for key, artifacts in lacking.items() if artifacts.artifacts},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

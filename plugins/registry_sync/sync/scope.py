@@ -9,6 +9,7 @@ from typing import Any, Self
 from registry_sync.oci.artifact_tags import subject_of
 from registry_sync.oci.reference import Digest
 from registry_sync.routes.route import Route
+from registry_sync.sync.artifacts.lacking import NONE_LACKING, LackingArtifacts
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.verification.deep_check import DeepCheck
 from registry_sync.sync.window import ALL_TAGS, PUSHED, Window
@@ -28,6 +29,7 @@ class RouteScope:
     :ivar compares_names: tags that ``on_moved_tag`` keeps need no comparison of digests:
         :func:`~registry_sync.sync.window.compares_names`.
     :ivar accepted: digests that moved tags may get in this run, whatever ``on_moved_tag`` says.
+    :ivar lacking: attached artifacts that failed in an earlier run, and that this one tries again.
     :ivar last_selected: number of tags that the last complete look at this route selected; ``None``: unknown.
     """
 
@@ -39,6 +41,7 @@ class RouteScope:
     compares_names: bool = False
     accepted: Mapping[str, Digest] = field(default_factory=dict)
     last_selected: int | None = None
+    lacking: LackingArtifacts = NONE_LACKING
 
     @property
     def is_everything(self) -> bool:
@@ -70,12 +73,13 @@ class RouteScope:
             "compares_names": self.compares_names,
             "accepted": {tag: str(digest) for tag, digest in self.accepted.items()},
             "last_selected": self.last_selected,
+            "lacking": self.lacking.to_json() if self.lacking else None,
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the result of :meth:`to_json`. :raises ConfigurationError: when a tag pattern is not valid."""
-        due, deep_check = document["due_deletions"], document["deep_check"]
+        due, deep_check, lacking = document["due_deletions"], document["deep_check"], document["lacking"]
         return cls(
             tags=only_tags(document["tags"]),
             window=Window.from_json(document["window"]),
@@ -85,6 +89,7 @@ class RouteScope:
             compares_names=document["compares_names"],
             accepted={tag: Digest.parse(digest) for tag, digest in document["accepted"].items()},
             last_selected=document["last_selected"],
+            lacking=LackingArtifacts.from_json(lacking) if lacking else NONE_LACKING,
         )
 
 

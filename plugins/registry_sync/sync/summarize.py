@@ -75,6 +75,7 @@ def summarize(
         selected=_count_selected(observation),
         requested=observation.selection.requested if observation.scope.window.is_everything else None,
         retry_at=execution.retry_at,
+        lacking=execution.lacking,
         traffic=traffic,
     )
 

@@ -75,6 +75,7 @@ class RouteView:
     :ivar read_at: when it began to read, aware UTC.
     :ivar is_complete: all selected tags of the route were compared.
     :ivar has_artifacts: attached artifacts of all images in sync were looked at, too.
+    :ivar retried_artifacts: names of attached artifacts that failed in an earlier run, and were looked at again.
     :ivar is_narrowed: the run looked only at tags that its parameters name.
     :ivar since: the earliest push time that it looked at, and ``until`` the latest; ``None`` without such a limit.
     :ivar listed: number of image tags that the source lists; ``None`` when only a part was listed.
@@ -88,6 +89,7 @@ class RouteView:
     window: str
     is_complete: bool
     has_artifacts: bool = False
+    retried_artifacts: frozenset[str] = frozenset()
     is_narrowed: bool = False
     since: datetime | None = None
     until: datetime | None = None

@@ -24,6 +24,7 @@ def view_route(observation: Observation, plan: Plan, execution: Execution, rules
         window=str(observation.scope.window),
         is_complete=observation.is_complete and observation.scope.is_everything and not observation.kept,
         has_artifacts=observation.scope.window.is_full_check and execution.retry_at is None,
+        retried_artifacts=execution.retried_artifacts,
         is_narrowed=observation.scope.tags.applies,
         since=observation.scope.window.since,
         until=observation.scope.window.end,

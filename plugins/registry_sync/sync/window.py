@@ -169,7 +169,7 @@ def _missed_full_check(
     if _key_with_other_signatures(route) in watermark.routes:
         return "full check, because signatures was changed"
     if route_key(route) in watermark.unchecked:
-        return "full check, because the last one broke off, or an attached artifact failed"
+        return "full check, because the last one broke off, or more attached artifacts failed than are stored"
     is_missed = full_check and watermark.until < start and ticks_within(full_check, watermark.until, end)
     return f"missed full check, {full_check}" if is_missed and route_key(route) in watermark.routes else ""
 

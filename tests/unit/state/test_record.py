@@ -291,6 +291,30 @@ def test_the_problem_of_a_signature_lasts_until_a_full_check_or_its_arrival() ->
     assert after(failed, replace(window(1), changes=(arrived,))).state.problems == ()
 
 
+def test_the_problem_of_an_artifact_ends_when_it_was_tried_again() -> None:
+    """Also of a referrer, whose arrival is not a change of a tag."""
+    signature, referrer = f"sha256-{A.encoded}.sig", str(B)
+    failures = tuple(Failure(tag=tag, error_class="denied", reason="no rights") for tag in (signature, referrer))
+    failed = view(0, copied(), failures=failures)
+    tried = after(failed, replace(window(1), retried_artifacts=frozenset({referrer}))).state
+    assert [problem.tag for problem in tried.problems] == [signature]
+    still = replace(window(1), retried_artifacts=frozenset({signature, referrer}), failures=failures[1:])
+    assert [(problem.tag, problem.tries) for problem in after(failed, still).state.problems] == [(referrer, 2)]
+
+
+def test_artifacts_beyond_the_first_twenty_are_counted_until_a_full_check() -> None:
+    failures = tuple(
+        Failure(tag=str(Digest.of(b"%d" % number)), error_class="denied", reason="no rights")
+        for number in range(MAX_PROBLEMS + 5)
+    )
+    failed = view(0, copied(), failures=failures)
+    tried = replace(window(1), retried_artifacts=frozenset({min(str(failure.tag) for failure in failures)}))
+    assert after(failed, tried).state.problem_count == MAX_PROBLEMS + 4
+    assert after(failed, tried, view(2, seen())).state.problem_count == MAX_PROBLEMS + 4
+    assert after(failed, OUTAGE).state.problem_count == MAX_PROBLEMS + 6
+    assert after(failed, tried, replace(view(2, seen()), has_artifacts=True)).state.problem_count == 0
+
+
 def many_tags(count: int, status: TagStatus = "in_sync") -> list[SeenTag]:
     return [
         copied(f"v1.{n}.{n}", Digest.of(str(n).encode()), pushed_at=hour(-n), published_at=hour(n / 1000))

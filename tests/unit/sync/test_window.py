@@ -18,8 +18,10 @@ from registry_sync.config.mirror import Mirror
 from registry_sync.config.registry import Registry
 from registry_sync.config.rules import RepositoryRule
 from registry_sync.errors import ConfigurationError
+from registry_sync.oci.reference import Digest
 from registry_sync.routes.discovery import FoundRoute, listed_routes
 from registry_sync.routes.route import Route, route_key
+from registry_sync.sync.artifacts.lacking import NONE_LACKING, LackingArtifact, LackingArtifacts
 from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.sync.run_state import Watermark, advance_watermark
 from registry_sync.sync.window import (
@@ -51,6 +53,11 @@ def interval(start: float, end: float, run_type: str = "scheduled") -> RunInterv
     return RunInterval(run_type=run_type, start=at(start), end=at(end))
 
 
+SIGNED = Digest.of(b"signed")
+LACKING = LackingArtifacts(
+    artifacts=(LackingArtifact(name=f"sha256-{SIGNED.encoded}.sig", subject=SIGNED, image=SIGNED, tag="v1"),)
+)
+NOT_SIGNED = TagResult.failed(LACKING.artifacts[0].name, "no", "refused")
 NO_PUSH_TIMES = Window(reason="scheduled; here.example does not report push times")
 
 
@@ -188,10 +195,12 @@ class TestOfRoute:
 
     @pytest.mark.parametrize("window", [scheduled(13, 14), NO_PUSH_TIMES])
     def test_one_whose_full_check_broke_off_has_another(self, window: Window) -> None:
-        """Also where an attached artifact failed: its image is in sync, and only a full check looks for artifacts."""
+        """Also where more attached artifacts failed than are stored."""
         state = replace(in_sync(13), unchecked=frozenset({route_key(a_route())}))
         own = window_of_route(window, interval(13, 14), a_route(), state, "@daily")
-        assert str(own) == "everything (full check, because the last one broke off, or an attached artifact failed)"
+        assert str(own) == (
+            "everything (full check, because the last one broke off, or more attached artifacts failed than are stored)"
+        )
         assert own.is_full_check
         for other in (a_route("team/other"), a_route(signatures=False)):
             assert not window_of_route(window, interval(13, 14), other, state, "@daily").is_full_check
@@ -231,6 +240,14 @@ class TestUnmodified:
         assert work == [(new, scheduled(13, 14)), (unknown, scheduled(13, 14))]
         assert unmodified == [old]
 
+    def test_a_repository_that_lacks_artifacts_is_not_left_out(self) -> None:
+        """Or the run would be green while a signature is missing."""
+        route = a_route()
+        state = replace(in_sync(13, route), lacking={route_key(route): LACKING})
+        found = [FoundRoute(route=route, modified_at=at(1))]
+        work, unmodified = split_unmodified(found, scheduled(13, 14), interval(13, 14), state, None)
+        assert (work, unmodified) == ([(route, scheduled(13, 14))], [])
+
     def test_but_not_on_its_first_run(self) -> None:
         found = [FoundRoute(route=a_route(), modified_at=at(-100))]
         work, unmodified = split_unmodified(found, scheduled(13, 14), interval(13, 14), None, None)
@@ -250,7 +267,8 @@ class TestAdvance:
 
     def test_a_route_that_needs_a_full_check_does_so_until_it_finishes(self) -> None:
         state = advance_watermark(None, at(14), ["a", "b"], ["b", "c"])
-        assert (sorted(state.routes), sorted(state.unchecked)) == (["a", "b"], ["c"])
+        assert (sorted(state.routes), sorted(state.unchecked)) == (["a", "b"], ["b", "c"])
+        assert advance_watermark(state, at(15), ["a", "b"]).unchecked == frozenset({"c"})
 
     def test_a_route_that_is_disabled_meanwhile_still_needs_its_full_check(self) -> None:
         disabled = advance_watermark(advance_watermark(None, at(14), [], ["a"]), at(15), ["b"], ["c"])
@@ -258,13 +276,21 @@ class TestAdvance:
         finished = advance_watermark(disabled, at(16), ["a", "b", "c"])
         assert finished.unchecked == frozenset()
 
+    def test_artifacts_of_a_route_that_the_run_did_not_have_need_a_full_check(self) -> None:
+        first = advance_watermark(None, at(14), ["a", "b"], lacking={"a": LACKING, "b": LACKING, "c": NONE_LACKING})
+        assert (first.lacking, first.unchecked) == ({"a": LACKING, "b": LACKING}, frozenset())
+        second = advance_watermark(first, at(15), ["b"], lacking={"b": NONE_LACKING})
+        assert (second.lacking, second.unchecked) == ({}, frozenset({"a"}))
+
     def test_json_round_trip(self) -> None:
-        state = replace(in_sync(14, a_route(), a_route("team/other")), unchecked=frozenset({"k"}))
+        state = replace(
+            in_sync(14, a_route(), a_route("team/other")), unchecked=frozenset({"k"}), lacking={"l": LACKING}
+        )
         assert Watermark.from_json(state.to_json()) == state
 
     def test_one_that_an_older_version_left_is_read(self) -> None:
         document = in_sync(14, a_route()).to_json()
-        del document["unchecked"]
+        del document["unchecked"], document["lacking"]
         assert Watermark.from_json(document) == in_sync(14, a_route())
 
 
@@ -284,6 +310,11 @@ class TestFinished:
             ("success", {"error": "the source is down"}, False),
             ("success", {"tags": (TagResult.failed("v1", "no", "refused"),)}, False),
             ("success", {"dry_run": True}, False),
+            ("failed", {"tags": (NOT_SIGNED,), "lacking": LACKING}, True),
+            ("skipped", {"tags": (NOT_SIGNED,), "lacking": LACKING}, False),
+            ("failed", {"tags": (NOT_SIGNED,), "lacking": LACKING, "dry_run": True}, False),
+            ("failed", {"tags": (NOT_SIGNED,), "lacking": LACKING, "retry_at": at(15)}, False),
+            ("failed", {"tags": (NOT_SIGNED, TagResult.failed("v1", "no", "refused")), "lacking": LACKING}, False),
         ],
     )
     def test_only_what_its_report_says_too(self, state: str, fields: dict[str, Any], is_finished: bool) -> None:

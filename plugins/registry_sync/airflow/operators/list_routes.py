@@ -48,6 +48,7 @@ from registry_sync.routes.gone import find_gone, gone_failure, gone_note
 from registry_sync.routes.route import Route, route_key, settings_at
 from registry_sync.state.names import route_names
 from registry_sync.state.recording.record import MAX_REASON_LENGTH
+from registry_sync.sync.artifacts.lacking import NONE_LACKING
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.run_state import LastLook, Watermark
 from registry_sync.sync.scope import RouteScope, RouteTask
@@ -214,6 +215,7 @@ class ListRoutesOperator(BaseOperator):
                 deep_check=deep_check,
                 compares_names=compares_names(run, window, route, watermark, self.mirror.full_check),
                 accepted=accepted.get(route_key(route), {}),
+                lacking=watermark.lacking.get(route_key(route), NONE_LACKING) if watermark else NONE_LACKING,
                 last_selected=last_look.repositories.get(str(route.source_repository)),
             )
             tasks.append(RouteTask(route=route, scope=own, name=names[route_key(route)]))
@@ -321,14 +323,18 @@ def unrouted_reports(mirror: str, destination: str, failures: Sequence[FailedRep
 def split_unmodified(
     found: Iterable[FoundRoute], window: Window, run: RunInterval, watermark: Watermark | None, full_check: str | None
 ) -> tuple[list[tuple[Route, Window]], list[Route]]:
-    """Split routes into those to work on, each with its window, and those whose repository had no push in it."""
+    """Split routes into those to work on, each with its window, and those whose repository had no push in it.
+
+    A route that lacks attached artifacts tries them again in any case.
+    """
     work: list[tuple[Route, Window]] = []
     unmodified: list[Route] = []
     for candidate in found:
         route = candidate.route
         own = window_of_route(window, run, route, watermark, full_check)
         changed_at = route.settings.tags.last_entry(candidate.modified_at)
-        if changed_at and own.since and changed_at < own.since:
+        is_due = watermark is not None and route_key(route) in watermark.lacking
+        if changed_at and own.since and changed_at < own.since and not is_due:
             unmodified.append(route)
         else:
             work.append((route, own))

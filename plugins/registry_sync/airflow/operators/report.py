@@ -31,9 +31,10 @@ from registry_sync.airflow.states.destination_state import DestinationOfMirror, 
 from registry_sync.config.notify import Notifier
 from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.routes.route import route_key
+from registry_sync.sync.artifacts.lacking import NONE_LACKING, LackingArtifacts
 from registry_sync.sync.report import RouteReport, RunReport
 from registry_sync.sync.report_text import failure_message, report_table, run_summary
-from registry_sync.sync.run_state import PlannedDeletions, advance_watermark
+from registry_sync.sync.run_state import PlannedDeletions, Watermark, advance_watermark
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -185,16 +186,26 @@ def push_watermark(context: Context, outcome: DestinationOutcome) -> None:
     watermark = read_watermark(context, outcome.destination)
     if outcome.routes is not None:
         finished = outcome.finished.union(read_unmodified(context, outcome.destination))
-        watermark = advance_watermark(watermark, end, finished, _unchecked(outcome))
+        lacking = _lacking(outcome, watermark)
+        watermark = advance_watermark(watermark, end, finished, _unchecked(outcome, lacking), lacking)
     if watermark is not None:
         context["ti"].xcom_push(watermark_key(outcome.destination), watermark.to_json())
 
 
-def _unchecked(outcome: DestinationOutcome) -> Collection[str]:
-    """Keys of the run's routes that need a full check: their artifacts failed, or were not all tried."""
+def _lacking(outcome: DestinationOutcome, watermark: Watermark | None) -> Mapping[str, LackingArtifacts]:
+    """The attached artifacts that the run's routes lack. A route without a look keeps those of earlier runs."""
+    earlier = watermark.lacking if watermark else {}
+    kept = {key: earlier.get(key, NONE_LACKING) for key in map(route_key, outcome.routes or ())}
+    return kept | {
+        report.route_key: report.lacking for report in outcome.reports if not (report.error or report.dry_run)
+    }
+
+
+def _unchecked(outcome: DestinationOutcome, lacking: Mapping[str, LackingArtifacts]) -> Collection[str]:
+    """Keys of the run's routes that need a full check: artifacts failed that are not stored, or were not all tried."""
     looked = {report.route_key for report in outcome.reports if not (report.error or report.retry_at)}
-    lacking = {report.route_key for report in outcome.reports if report.lacks_artifacts}
-    return lacking | (outcome.full_checks - looked)
+    unstored = {key for key, artifacts in lacking.items() if artifacts.needs_full_check}
+    return unstored | (outcome.full_checks - looked)
 
 
 def push_deletion_plans(context: Context, outcome: DestinationOutcome) -> None:

@@ -27,7 +27,7 @@ class DestinationOutcome:
     :ivar routes: the routes of the mapped task, by map index; ``None`` when their listing failed.
     :ivar reports: reports of these routes, and of repositories that got none.
     :ivar missing: a line about each task that ended without a report, with its state.
-    :ivar finished: keys of the routes that succeeded.
+    :ivar finished: keys of the routes that succeeded, or lack nothing but attached artifacts.
     :ivar full_checks: keys of the routes of which this run was a full check.
     :ivar notes: remarks about the list of routes.
     :ivar listing_state: state of the task that lists the routes.
@@ -134,11 +134,19 @@ def match_reports(
 def finished_routes(
     routes: Sequence[Route], reports: Sequence[RouteReport], states: Sequence[str | None]
 ) -> frozenset[str]:
-    """Keys of the routes whose task succeeded with a report. A state that a user set by hand does not count.
+    """Keys of the routes whose tags are all copied: their task succeeded with a report, or failed by artifacts alone.
+
+    A state that a user set by hand does not count.
 
     :param routes: the routes of the mapped task, by map index.
     :param states: states of the mapped tasks, by map index.
     """
-    succeeded = {report.route_key for report in reports if not report.is_failed and not report.dry_run}
-    keys = {route_key(route) for route, state in zip(routes, states, strict=True) if state == "success"}
-    return frozenset(keys & succeeded)
+    real = [report for report in reports if not report.dry_run]
+    succeeded = {report.route_key for report in real if not report.is_failed}
+    lacking = {report.route_key for report in real if report.lacks_only_artifacts}
+    keys = {route_key(route): state for route, state in zip(routes, states, strict=True)}
+    return frozenset(
+        key
+        for key, state in keys.items()
+        if (state == "success" and key in succeeded) or (state == "failed" and key in lacking)
+    )

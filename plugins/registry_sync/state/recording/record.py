@@ -92,7 +92,8 @@ def record_view(look: Look, view: RouteView, earlier: RouteRecord | None) -> Rou
         arrivals=(*_arrivals(arrived, view), *before.arrivals)[:MAX_ARRIVALS],
         view=fingerprint(view),
     )
-    return RouteRecord(state=_finish(state, look, problems.values()), tags=fit_tags(tags, counts.total()))
+    state = _finish(state, look, problems.values(), unstored=_unstored_artifacts(view, earlier))
+    return RouteRecord(state=state, tags=fit_tags(tags, counts.total()))
 
 
 def record_same_view(look: Look, view: RouteView, earlier: RouteRecord) -> RouteRecord:
@@ -112,11 +113,25 @@ def record_failure(look: Look, failure: Failure, earlier: RouteRecord | None) ->
     problems = _known_problems(earlier)
     problems[None] = _problem(failure, problems.get(None), look)
     before = earlier or RouteRecord(state=_nothing_known(look))
-    return replace(before, state=_finish(before.state, look, problems.values()))
+    unstored = max(0, before.state.problem_count - len(_known_problems(earlier)))
+    return replace(before, state=_finish(before.state, look, problems.values(), unstored=unstored))
 
 
-def _finish(state: RouteState, look: Look, problems: Iterable[Problem]) -> RouteState:
-    """The state with its problems, and with the run that looked."""
+def _unstored_artifacts(view: RouteView, earlier: RouteRecord | None) -> int:
+    """The number of failed artifacts beyond the first :data:`MAX_PROBLEMS`, which only a full check looks at again.
+
+    Unlike tags, they are not in the table.
+    """
+    if earlier is None or (view.is_complete and view.has_artifacts) or earlier.tags.total > len(earlier.tags.tags):
+        return 0
+    return max(0, earlier.state.problem_count - len(_known_problems(earlier)))
+
+
+def _finish(state: RouteState, look: Look, problems: Iterable[Problem], *, unstored: int = 0) -> RouteState:
+    """The state with its problems, and with the run that looked.
+
+    :param unstored: number of problems of which nothing else is known.
+    """
     ordered = sorted(problems, key=lambda problem: (problem.since, problem.tag or ""))
     return replace(
         state,
@@ -125,7 +140,7 @@ def _finish(state: RouteState, look: Look, problems: Iterable[Problem]) -> Route
         map_index=look.map_index,
         fresh_within=look.fresh_within,
         problems=tuple(ordered[:MAX_PROBLEMS]),
-        problem_count=len(ordered),
+        problem_count=len(ordered) + unstored,
     )
 
 
@@ -173,10 +188,11 @@ def _problems(look: Look, view: RouteView, earlier: RouteRecord | None) -> dict[
 
     The problem of a tag ends when a run looks at the tag and it does not fail; a rate limit proves neither. That of the
     route as a whole ends when a run looked at all pushes since the last look. That of an attached artifact ends when it
-    arrives, or when a full check does not find it again.
+    arrives, or when a full check or its next try does not find it again.
     """
     known = _known_problems(earlier)
     looked_at = {tag.tag for tag in view.tags if not tag.is_deferred} | {change.tag for change in view.changes}
+    looked_at |= view.retried_artifacts
     deferred = {tag.tag for tag in view.tags if tag.is_deferred}
     kept = {
         tag: problem

@@ -5,13 +5,16 @@ retry, which works only on missing tags, copies both. An artifact that the desti
 the image: it has a result of its own.
 
 Referrers are requested once per digest. Cosign tags are known from the source's listing, which costs no request.
+Artifacts that failed are tried again by the next run, from a bounded list: ``lacking.py``. A destination that refuses
+them for good must not cost a full check in every run.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import datetime
 
 from registry_sync.errors import RateLimited, RegistrySyncError, TemporaryError
@@ -19,15 +22,16 @@ from registry_sync.oci.artifact_tags import referrers_tag
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.artifacts.copies import ArtifactCopies
 from registry_sync.sync.artifacts.cosign_tags import CosignTags
+from registry_sync.sync.artifacts.lacking import LackingArtifact, LackingArtifacts
 from registry_sync.sync.artifacts.outcomes import ArtifactOutcomes
 from registry_sync.sync.artifacts.referrers import Referrers
 from registry_sync.sync.artifacts.source_tags import SourceArtifactTags
 from registry_sync.sync.artifacts.work import ArtifactWork
 from registry_sync.sync.content.transfer import Transfer
+from registry_sync.sync.plan import Unreadable
 from registry_sync.sync.reading.hidden_tags import HiddenTags
 from registry_sync.sync.reading.observation import Observation
 from registry_sync.sync.report import TagResult
-from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Session
 from registry_sync.sync.threads import each_at_once, thread_pool
 
@@ -42,12 +46,15 @@ class AttachedArtifacts:
     def __init__(self, session: Session, transfer: Transfer, observation: Observation) -> None:
         self._session = session
         self._transfer = transfer
+        self._observation = observation
         self._in_sync = {
             state for tag in observation.in_sync if isinstance(state := observation.source.states[tag], Digest)
         }
         self._lock = threading.Lock()
         self._copied: dict[Digest, Future[list[Digest]]] = {}
+        self._images: dict[Digest, Digest] = {}
         self._retry_at: datetime | None = None
+        self._are_late_tried = False
         self._outcomes = ArtifactOutcomes()
         self._tags = SourceArtifactTags(session, observation, self._outcomes)
         work = ArtifactWork(
@@ -74,19 +81,48 @@ class AttachedArtifacts:
         """Notes about artifacts that may exist and could not be read."""
         return self._outcomes.notes
 
-    def copy_for(self, subjects: Sequence[Digest]) -> None:
+    @property
+    def retried(self) -> frozenset[str]:
+        """Names of the artifacts that failed in an earlier run, and were looked at again."""
+        lacking = self._observation.scope.lacking.artifacts
+        return frozenset(artifact.name for artifact in lacking) if self._are_late_tried else frozenset()
+
+    @property
+    def lacking(self) -> LackingArtifacts:
+        """The artifacts that the next run has to try again.
+
+        Those that failed earlier and are not stored stay until a full check tries them.
+        """
+        states, scope = self._observation.source.states, self._observation.scope
+        tags = {state: tag for tag, state in states.items() if isinstance(state, Digest)}
+        found = [
+            LackingArtifact(name=name, subject=subject, image=image, tag=tags.get(image))
+            for name, subject in self._outcomes.failed
+            for image in [self._images.get(subject, subject)]
+        ]
+        if not self._are_late_tried:
+            return LackingArtifacts.first_of([*found, *scope.lacking.artifacts], is_partial=scope.lacking.is_partial)
+        is_partial = scope.lacking.is_partial and not scope.window.is_full_check
+        return LackingArtifacts.first_of(found, is_partial=is_partial)
+
+    def copy_for(self, image: Digest, subjects: Sequence[Digest]) -> None:
         """Copy the artifacts attached to ``subjects``, and the artifacts attached to those. Each digest goes once.
 
         Waits for a digest that another thread is copying, and fails with it.
 
+        :param image: digest of a tag that leads to ``subjects``.
         :raises TemporaryError: when a retry may copy what is missing.
         :raises RateLimited: when a registry rate-limits us.
         """
         pending, seen = dict.fromkeys(subjects), set[Digest]()
+        with self._lock:
+            self._images |= dict.fromkeys(pending, image)
         while pending:
             seen.update(pending)
             found = each_at_once(self._copy_once, list(pending), threads=self._session.threads(len(pending)))
             pending = dict.fromkeys(digest for digests in found for digest in digests if digest not in seen)
+            with self._lock:
+                self._images |= dict.fromkeys(pending, image)
 
     def _copy_once(self, subject: Digest) -> list[Digest]:
         """The copying thread never waits for another one, which rules out deadlock."""
@@ -111,32 +147,73 @@ class AttachedArtifacts:
         except TemporaryError as error:
             raise TemporaryError(f"the artifacts attached to {subject.short} were not copied: {error}") from error
 
-    def copy_added_later(self, scope: RouteScope) -> None:
-        """Copy artifacts that were pushed to the source later than their image.
+    def copy_added_later(self) -> None:
+        """Copy artifacts that were pushed to the source later than their image, or that failed in an earlier run.
 
-        These are the artifact tags that the scope names, and those pushed in its window; in a full check all artifact
-        tags, and the referrers of all images in sync; after a push the referrers of the images whose tags it names.
+        The late ones are the artifact tags that the scope names, and those pushed in its window; in a full check all
+        artifact tags, and the referrers of all images in sync; after a push the referrers of the images whose tags it
+        names.
         """
+        scope = self._observation.scope
         in_sync = self._in_sync if scope.looks_for_artifacts else frozenset[Digest]()
         late = {*self._tags.subjects_in(scope.window), *scope.subjects, *in_sync}
         with thread_pool(self._session.route.settings.parallel_copies) as pool:
-            for _ in pool.map(self._copy_late, sorted(late - self._copied.keys())):
-                continue
+            for copy, items in (
+                (self._copy_late, sorted(late - self._copied.keys())),
+                (self._copy_again, scope.lacking.artifacts),
+            ):
+                for _ in pool.map(copy, items):
+                    continue
+        self._are_late_tried = self._retry_at is None
 
     def _copy_late(self, subject: Digest) -> None:
-        if self._retry_at:
-            return
+        with self._reporting(referrers_tag(subject), subject) as is_possible:
+            if is_possible and (subject in self._in_sync or self._transfer.manifests.is_held(subject)):
+                self.copy_for(subject, [subject, *self._unlisted_children(subject)])
+
+    def _copy_again(self, artifact: LackingArtifact) -> None:
+        """Try an artifact of an earlier run again, unless its image is not mirrored any more.
+
+        One that cannot be looked for is still missing, and fails.
+        """
+        with self._reporting(artifact.name, artifact.subject) as is_possible:
+            if is_possible and self._is_wanted(artifact):
+                self.copy_for(artifact.image, [artifact.subject])
+                if unread := self._outcomes.unread(artifact.name, artifact.subject):
+                    raise TemporaryError(f"it failed in an earlier run, and cannot be looked for now: {unread}")
+
+    @contextmanager
+    def _reporting(self, name: str, subject: Digest) -> Iterator[bool]:
+        """Turn an error into the result of an artifact. Yields whether no registry rate-limits us."""
         try:
-            if subject in self._in_sync or self._transfer.manifests.is_held(subject):
-                self.copy_for([subject, *self._unlisted_children(subject)])
+            yield self._retry_at is None
         except RegistrySyncError as error:
             if isinstance(error, RateLimited):
                 self._retry_at = error.retry_at
-            self._outcomes.add(TagResult.failed(referrers_tag(subject), str(error), error.error_class))
+            self._outcomes.add(TagResult.failed(name, str(error), error.error_class), subject)
+
+    def _is_wanted(self, artifact: LackingArtifact) -> bool:
+        """Return whether the tag of an earlier run still has the image at the destination.
+
+        A tag that this run did not compare takes a HEAD. Without a tag, or where it is unreadable, the subject decides.
+        """
+        seen, tag = self._observation, artifact.tag
+        state = seen.source.states.get(tag) if tag else None
+        if tag is None or isinstance(state, Unreadable):
+            return self._transfer.manifests.is_held(artifact.subject)
+        if tag in seen.source.states:
+            return tag in seen.in_sync and state == artifact.image
+        if seen.is_complete and seen.scope.is_everything and tag not in seen.kept:
+            return False
+        repository = self._session.route.destination_repository
+        return self._session.destination.head_manifest(repository, tag) == artifact.image
 
     def _unlisted_children(self, digest: Digest) -> list[Digest]:
-        """The images of an index, whose artifact tags only a listing would show."""
-        if self._tags.has_listing:
+        """The images of an index, whose artifact tags only a listing would show.
+
+        Those of a listed source are needed where artifacts failed that are not stored.
+        """
+        if self._tags.has_listing and not self._observation.scope.lacking.is_partial:
             return []
         repository = self._session.route.destination_repository
         return [child.digest for child in self._session.destination.get_manifest(repository, digest).children]

@@ -54,17 +54,17 @@ class CosignTags:
                     self._back_up(decision)
                     self._copies.publish(tag, transferred)
         except (RefusedError, DeniedError, NotFound) as error:
-            self._outcomes.add(refused(tag, subject, error))
+            self._outcomes.add(refused(tag, subject, error), subject)
             return []
         change = f"; {decision.reason}" if destination else ""
-        self._outcomes.add(copied(tag, subject, transferred, started, change))
+        self._outcomes.add(copied(tag, subject, transferred, started, change), subject)
         return [decision.digest]
 
     def _keep(self, decision: Decision, subject: Digest) -> list[Digest]:
         """Report a tag that is not copied. The destination may keep signatures of its own."""
         if isinstance(decision, Failed):
             reason = f"attached to {subject.short}; {decision.reason}"
-            self._outcomes.add(TagResult.failed(decision.tag, reason, decision.error_class))
+            self._outcomes.add(TagResult.failed(decision.tag, reason, decision.error_class), subject)
         return [decision.digest] if isinstance(decision, Unchanged) else []
 
     def _back_up(self, copy: CopyTag) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from registry_sync.errors import NotFound, RegistrySyncError, UnsupportedArtifact
+from registry_sync.oci.artifact_tags import COSIGN_SUFFIXES
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.content.transfer import Transferred
 from registry_sync.sync.report import TagResult
@@ -24,6 +25,7 @@ class ArtifactOutcomes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._results: list[TagResult] = []
+        self._failed: list[tuple[str, Digest]] = []
         self._unread: dict[Unread, dict[Digest, str]] = {"referrers": {}, "artifact tags": {}}
 
     @property
@@ -43,11 +45,25 @@ class ArtifactOutcomes:
                 if errors
             ]
 
-    def add(self, result: TagResult) -> None:
-        """Keep a result, and log it."""
+    @property
+    def failed(self) -> list[tuple[str, Digest]]:
+        """The names of artifacts that failed or are locked, each with the digest that it is attached to."""
+        with self._lock:
+            return list(self._failed)
+
+    def add(self, result: TagResult, subject: Digest) -> None:
+        """Keep the result of an artifact that is attached to ``subject``, and log it."""
         log.info("%s %s: %s", result.tag, result.outcome, result.reason)
         with self._lock:
             self._results.append(result)
+            if result.error_class:
+                self._failed.append((result.tag, subject))
+
+    def unread(self, name: str, subject: Digest) -> str:
+        """The error that kept an artifact of ``subject`` from being read; empty when it was looked for."""
+        noun: Unread = "artifact tags" if name.endswith(COSIGN_SUFFIXES) else "referrers"
+        with self._lock:
+            return self._unread[noun].get(subject, "")
 
     def note_unread(self, noun: Unread, subject: Digest, error: RegistrySyncError) -> None:
         """Keep that artifacts of ``subject`` may exist, and could not be read."""

@@ -57,7 +57,7 @@ class Referrers:
             by_api = self._read_api(subject)
             by_tag = self._read_tag(subject, by_api)
         except (NotFound, RefusedError, DeniedError) as error:
-            self._outcomes.add(refused(referrers_tag(subject), subject, error))
+            self._outcomes.add(refused(referrers_tag(subject), subject, error), subject)
         lists = [index for index in (by_api, by_tag) if index is not None]
         return merge_indexes(lists) if lists else None
 
@@ -91,9 +91,9 @@ class Referrers:
                 return True
             transferred = self._copies.transfer_untagged(digest, subject)
         except (RefusedError, DeniedError, NotFound) as error:
-            self._outcomes.add(refused(str(digest), subject, error))
+            self._outcomes.add(refused(str(digest), subject, error), subject)
             return False
-        self._outcomes.add(copied(str(digest), subject, transferred, started))
+        self._outcomes.add(copied(str(digest), subject, transferred, started), subject)
         return True
 
     def _list_at_destination(self, subject: Digest, index: Manifest) -> None:
@@ -108,7 +108,7 @@ class Referrers:
             with self._session.locks.acquire([tag]):  # another task adds to the list that this one has written
                 self._add_to_list(tag, subject, index)
         except (RefusedError, DeniedError) as error:
-            self._outcomes.add(refused(tag, subject, error))
+            self._outcomes.add(refused(tag, subject, error), subject)
 
     def _has_api(self, subject: Digest) -> bool:
         """Return whether the destination lists the referrers itself. In doubt it gets the tag, which does no harm."""
