@@ -98,11 +98,18 @@ class NamespaceRoutes:
         return same_registry(self.destination.host, other.destination.host) and inner.startswith(outer)
 
     def may_meet(self, other: NamespaceRoutes) -> bool:
-        """True unless the patterns of both rules rule out that they write the same repository."""
-        if not self.is_beside(other):
-            return False
+        """True unless the patterns of both rules rule out that they write the same repository.
+
+        The forms of their names at the destination meet; rules with the same naming have to find the same name, too.
+        """
+        if not self.names_like(other):
+            return True
         excluded = (*self.excluded(), *other.excluded())
-        return may_share_name(self.included(), other.included(), excluded) and self._names_alike(other)
+        return may_share_name(self.included(), other.included(), excluded)
+
+    def names_like(self, other: NamespaceRoutes) -> bool:
+        """True if both rules give one repository of both namespaces the same name at the destination."""
+        return self.is_beside(other) and self._names_alike(other)
 
     def included(self) -> Iterator[NamePattern]:
         """The patterns that choose source repositories, by their whole names."""

@@ -15,6 +15,8 @@ import pytest
 from registry_sync.config.entries.settings import RouteOptions
 from registry_sync.config.rules import NamespaceRule, RepositoryRule
 from registry_sync.errors import MirrorsFileError
+from registry_sync.routes.checks.near_names import NearNames
+from registry_sync.routes.graph import RouteMap
 from registry_sync.routes.load import load_healthy_mirrors, load_mirrors, parse_mirrors
 from registry_sync.tags.patterns import parse_pattern
 from testkit.settings import route_settings, tag_rules
@@ -1657,6 +1659,88 @@ def test_pruning_what_another_mirror_may_write_is_refused(write: Write, ours: st
     pruned = f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, {PRUNED}, {ours}}}]}}"
     other = f"b: {{source: hub, destinations: [acr], repositories: [{{namespace: x, {theirs}}}]}}"
     assert problems(write(many(pruned, other))) == [f"mirrors.yaml:7: mirrors.a: namespace 'x' {MAY_BE_PRUNED_BY}"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (
+            "namespace: x, rename: 'all/{{ name }}', include: ['/a.*b.*/']",
+            "namespace: y, prefix: all/, strip_prefix: y/, include: ['*-z']",
+        ),
+        (
+            "namespace: x, rename: 'all/{{ name }}', include: ['b*']",
+            "namespace: y, rename: 'all/{{ name }}', include: ['*z']",
+        ),
+        (
+            "namespace: x, rename: 'all/{{ name | lower }}', include: ['b*']",
+            "namespace: y, rename: 'all/{{ name }}', include: ['*z']",
+        ),
+        (
+            "namespace: x, rename: '{{ namespace }}-{{ name }}', include: ['/c.+d/']",
+            "namespace: y, rename: 'x-{{ name }}', include: ['c*']",
+        ),
+        (
+            "namespace: x, rename: \"{{ 'all' if name == 'q' else 'x' }}/{{ name }}\", include: ['q*']",
+            "namespace: y, rename: 'all/{{ name }}', include: ['/q.?/']",
+        ),
+        ("namespace: x, rename: 'y/{{ name }}', include: ['*b']", "namespace: y, include: ['b*c*']"),
+    ],
+)
+def test_pruning_what_another_namespace_may_write_under_a_new_name_is_refused(
+    write: Write, ours: str, theirs: str
+) -> None:
+    """No example of one is a name of the other. Each may prune, and is refused."""
+    for first, second in ((ours, theirs), (theirs, ours)):
+        pruned = f"a: {{source: quay, destinations: [acr], repositories: [{{{first}, {PRUNED}}}]}}"
+        other = f"b: {{source: hub, destinations: [acr], repositories: [{{{second}}}]}}"
+        (problem,) = problems(write(many(pruned, other)))
+        assert "is pruned here" in problem
+        assert problem.endswith(ADVICE)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (
+            "{namespace: x, rename: 'all/{{ name }}', include: ['a-*']}",
+            "{namespace: y, rename: 'all/{{ name }}', include: ['b-*']}",
+        ),
+        (
+            "{namespace: x, rename: 'all/{{ name }}', include: ['a-*']}",
+            "{namespace: y, rename: 'all/{{ name }}', exclude: ['a-*']}",
+        ),
+        (
+            "{namespace: t1, rename: 'all/{{ namespace }}-{{ name }}'}",
+            "{namespace: t11, rename: 'all/{{ namespace }}-{{ name }}'}",
+        ),
+        (
+            "{namespace: t1, rename: \"all/{{ repository | replace('/', '-') }}\"}",
+            "{namespace: t2, rename: \"all/{{ repository | replace('/', '-') }}\"}",
+        ),
+        (
+            "{namespace: x, rename: \"all/{{ repository | replace('/', '-') }}\", include: ['a-*']}",
+            "{namespace: x, rename: \"all/{{ repository | replace('/', '-') }}\", include: ['b-*']}",
+        ),
+        ("{namespace: x, prefix: a/}", "{namespace: y, prefix: b/}"),
+        ("{namespace: x, rename: 'all/{{ name }}-x'}", "{namespace: y, rename: 'all/{{ name }}-y'}"),
+    ],
+)
+def test_namespaces_with_new_names_that_are_apart_may_be_pruned(write: Write, ours: str, theirs: str) -> None:
+    mirrors = [f"{{source: quay, destinations: [acr], repositories: [{rule}], {PRUNED}}}" for rule in (ours, theirs)]
+    assert list(load_mirrors(write(many(f"a: {mirrors[0]}", f"b: {mirrors[1]}"))).mirrors) == ["a", "b"]
+
+
+@pytest.mark.parametrize("rule", ["include: ['p{}-*']", "include: ['*-p{}']", "rename: 'p{}/{{{{ name }}}}'"])
+def test_many_pruning_mirrors_of_one_namespace_are_not_compared_with_each_other(write: Write, rule: str) -> None:
+    """Sixty cost more than a second at each reading of the file. Only names that begin alike are compared."""
+    rules = [rule.format(number + 10) for number in range(60)]
+    mirrors = [
+        f"m{number}: {{source: quay, destinations: [acr], {PRUNED}, repositories: [{{namespace: x, {own}}}]}}"
+        for number, own in enumerate(rules)
+    ]
+    routes = RouteMap.of(load_mirrors(write(many(*mirrors))))
+    assert NearNames.of(routes).namespaces == {}
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 
 from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.config.reading.yaml_source import Place, show_place
-from registry_sync.oci.reference import Repository
 from registry_sync.registry.same_registry import repository_key, same_repository
 from registry_sync.routes.checks.checked_file import CheckedFile, mirror_place
+from registry_sync.routes.checks.near_names import NearNames
 from registry_sync.routes.graph import PlacedRoute, RouteMap
 from registry_sync.routes.namespace_routes import NamespaceRoutes
 from registry_sync.routes.route import Route
@@ -54,66 +53,58 @@ def check_namespaces_onto_themselves(checked: CheckedFile) -> Iterator[Problem]:
 
 def check_pruning(checked: CheckedFile) -> Iterator[Problem]:
     """Repositories that one rule prunes and another writes: it would delete the other's tags."""
-    for entry in checked.routes.listed:
+    routes = checked.routes
+    pruned = any(entry.route.settings.deletes_tags for entry in routes.listed)
+    if not (pruned or any(namespace.rule.settings.deletes_tags for namespace in routes.namespaces)):
+        return
+    near = NearNames.of(routes)
+    for number, entry in enumerate(routes.listed):
         if entry.route.settings.deletes_tags:
-            others = _other_writers(entry, checked.routes)
+            others = _other_writers(number, routes, near)
             yield from _pruned_by_two(entry.place, str(entry.route.destination_repository), others)
-    if any(namespace.rule.settings.deletes_tags for namespace in checked.routes.namespaces):
-        yield from _check_namespaces(checked.routes)
-
-
-def _check_namespaces(routes: RouteMap) -> Iterator[Problem]:
-    places = [(namespace, _places_of_copies(namespace)) for namespace in routes.namespaces]
-    for namespace, own in places:
+    for number, namespace in enumerate(routes.namespaces):
         if namespace.rule.settings.deletes_tags:
             name = f"namespace {namespace.rule.namespace!r}"
-            near = [other for other, others in places if namespace.is_beside(other) or not own.isdisjoint(others)]
-            found = _other_writers_of_namespace(namespace, near, routes)
+            found = _other_writers_of_namespace(number, routes, near)
             problems = [*_pruned_by_two(mirror_place(namespace), name, found)]
-            yield from problems or _perhaps_pruned_by_two(namespace, routes)
+            yield from problems or _perhaps_pruned_by_two(number, routes, near)
 
 
-def _other_writers(entry: PlacedRoute, routes: RouteMap) -> Iterator[str]:
-    route = entry.route
+def _other_writers(number: int, routes: RouteMap, near: NearNames) -> Iterator[str]:
+    place, route = routes.listed[number].place, routes.listed[number].route
     for other in routes.by_destination[repository_key(route.destination_repository)]:
-        if other.place != entry.place:
+        if other.place != place:
             yield show_place(other.place)
-    for namespace in routes.namespaces:
+    for namespace in map(routes.namespaces.__getitem__, near.of_listed.get(number, ())):
         if namespace.mirror.name != route.mirror and namespace.may_write(route):
-            yield _show_namespace(namespace)
+            yield show_namespace(namespace)
 
 
-def _places_of_copies(namespace: NamespaceRoutes) -> frozenset[Repository]:
-    """The namespaces at the destination that get the copies of examples. Other rules for these may write the same."""
-    copies = (repository_key(route.destination_repository) for route in namespace.examples_of_routes())
-    return frozenset(replace(copy, name=copy.name.rpartition("/")[0]) for copy in copies)
-
-
-def _other_writers_of_namespace(
-    namespace: NamespaceRoutes, near: Iterable[NamespaceRoutes], routes: RouteMap
-) -> Iterator[str]:
-    name = namespace.mirror.name
-    for entry in routes.listed:
-        if entry.route.mirror != name and namespace.may_write(entry.route):
+def _other_writers_of_namespace(number: int, routes: RouteMap, near: NearNames) -> Iterator[str]:
+    namespace = routes.namespaces[number]
+    for entry in map(routes.listed.__getitem__, near.listed.get(number, ())):
+        if entry.route.mirror != namespace.mirror.name and namespace.may_write(entry.route):
             yield show_place(entry.place)
-    for other in near:
-        if other.mirror.name != name and namespace.meets(other):
-            yield _show_namespace(other)
+    for other in map(routes.namespaces.__getitem__, near.namespaces.get(number, ())):
+        if namespace.meets(other):
+            yield show_namespace(other)
 
 
-def _perhaps_pruned_by_two(namespace: NamespaceRoutes, routes: RouteMap) -> Iterator[Problem]:
+def _perhaps_pruned_by_two(number: int, routes: RouteMap, near: NearNames) -> Iterator[Problem]:
     """A problem when the patterns of another mirror's namespace do not rule out that it writes a repository too."""
-    mirrors = (other for other in routes.namespaces if other.mirror.name != namespace.mirror.name)
-    if other := next(filter(namespace.may_meet, mirrors), None):
+    namespace = routes.namespaces[number]
+    others = map(routes.namespaces.__getitem__, near.namespaces.get(number, ()))
+    if other := next(filter(namespace.may_meet, others), None):
         problem = (
-            f"namespace {namespace.rule.namespace!r} is pruned here, and {_show_namespace(other)} may write the same "
+            f"namespace {namespace.rule.namespace!r} is pruned here, and {show_namespace(other)} may write the same "
             "repositories; separate them by globs, such as include: ['a-*'] here and exclude: ['a-*'] there, give it "
             "a destination of its own, or set prune: {tags: none} for it"
         )
         yield Problem(mirror_place(namespace), problem)
 
 
-def _show_namespace(namespace: NamespaceRoutes) -> str:
+def show_namespace(namespace: NamespaceRoutes) -> str:
+    """A namespace rule in words."""
     return f"namespace {namespace.rule.namespace!r} of mirrors.{namespace.mirror.name}"
 
 
