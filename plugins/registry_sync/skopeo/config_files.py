@@ -14,7 +14,7 @@ from typing import Any
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.worker.shared_directory import shared_directory
+from registry_sync.skopeo.layer_cache import layer_cache
 
 _ACCEPT_ANYTHING = {"default": [{"type": "insecureAcceptAnything"}]}
 """The policy of a route without ``policy:``. Copies are by digest, which fixes the content."""
@@ -224,8 +224,7 @@ def _write_private_text(path: Path, text: str) -> None:
 def _environment(home: Path) -> dict[str, str]:
     """The whole environment of skopeo, without Airflow's variables (they contain secrets) and REGISTRY_AUTH_FILE.
 
-    XDG_DATA_HOME outlives the task. Skopeo caches there which repository has which layer, and mounts a layer from
-    another repository of the destination instead of sending it. Run by root, skopeo uses a system-wide cache.
+    XDG_DATA_HOME is for the cache of layers, which outlives the task. Run by root, skopeo uses a system-wide cache.
 
     GOMAXPROCS bounds a skopeo to one core, which hashes at least 400 MB/s. Several run at the same time, and Go's
     threads otherwise take a sixth more CPU for a small image, also that of other tasks.
@@ -236,6 +235,6 @@ def _environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "XDG_CONFIG_HOME": str(home / ".config"),
-        "XDG_DATA_HOME": str(shared_directory() or home / ".local" / "share"),
+        "XDG_DATA_HOME": str(layer_cache() or home / ".local" / "share"),
         "XDG_RUNTIME_DIR": str(home),
     }

@@ -22,6 +22,7 @@ from registry_sync.skopeo.config_files import PolicyFiles, SideFiles, SkopeoFile
 from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.skopeo.local import SkopeoBinary, find_known_skopeo, find_skopeo
 from registry_sync.skopeo.runner import SkopeoVersion
+from registry_sync.worker import shared_directory as shared_directories
 from registry_sync.worker.shared_directory import shared_directory
 
 DIGEST = Digest.of(b"image")
@@ -287,6 +288,7 @@ def test_a_missing_ca_file_is_reported(tmp_path: Path) -> None:
 
 def test_the_environment_has_listed_variables_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(shared_directories, "MEMORY", tmp_path / "none")
     monkeypatch.setenv("PATH", "/usr/bin")
     monkeypatch.setenv("REGISTRY_AUTH_FILE", "/home/user/auth.json")
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "secret")
@@ -310,6 +312,7 @@ def test_the_cache_of_layers_is_not_shared_where_others_can_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(shared_directories, "MEMORY", tmp_path)
     taken, elsewhere, private = (tmp_path / name for name in (f"registry_sync-{os.getuid()}", "elsewhere", "private"))
     for each in (elsewhere, private):
         each.mkdir(mode=0o700)
