@@ -62,7 +62,7 @@ COMMANDS: Mapping[str, CommandHelp] = {
     "explain": CommandHelp(
         examples=["--mirror quay_to_acr --repository giantswarm/hyperkube"],
         page="docs/mirrors-file.md#options",
-        exit_codes={FAILED: "the source cannot be read", **_NO_RESPONSE},
+        exit_codes={FAILED: "the source refuses to be read", **_NO_RESPONSE},
     ),
     "verify": CommandHelp(
         examples=["--mirror quay_to_acr --no-repair", "--mirror quay_to_acr --share 5% --read-bytes 2GB"],
