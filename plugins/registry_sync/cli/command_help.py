@@ -72,7 +72,7 @@ COMMANDS: Mapping[str, CommandHelp] = {
     "events": CommandHelp(
         examples=["", "--url https://airflow.example.com --show-secrets"],
         page="docs/events.md#set-up-a-webhook",
-        exit_codes={FAILED: "the secret of a webhook cannot be read"},
+        exit_codes={FAILED: "a webhook has no secret: its Connection is missing"},
     ),
     "status": CommandHelp(
         examples=["", "--mirror quay_to_acr --json"],
