@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import socket
 import socketserver
 import ssl
@@ -16,12 +17,28 @@ from typing import Any, Self
 LOOPBACK = "127.0.0.1"
 
 
+class HeldPort:
+    """A port of loopback that only a server of ours can have until ``close()``, also while none listens on it.
+
+    A socket stays bound to it, so the kernel gives it to no other process and to no connection. A server with
+    ``SO_REUSEADDR``, as nearly all have it, can still bind it and listen.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((LOOPBACK, 0))
+        self.number: int = self._socket.getsockname()[1]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
 def free_port() -> int:
-    """A port of loopback on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of loopback on which nothing listens, held until this process ends."""
+    held = HeldPort()
+    atexit.register(held.close)
+    return held.number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from registry_sync.oci.reference import Digest
-from testkit.loopback import LOOPBACK, Request, free_port
+from testkit.loopback import LOOPBACK, HeldPort, Request
 from testkit.tls import Certificate
 from testkit.waiting import PATIENCE_SECONDS
 
 DEBIAN = "docker-registry"
 STOP_TIMEOUT_SECONDS = 5.0
 POLL_SECONDS = 0.01
-PORT_ATTEMPTS = 5
 
 _NO_TRACES = {"OTEL_TRACES_EXPORTER": "none"}
 """Version 3 would send its traces to a collector: https://distribution.github.io/distribution/about/configuration/"""
@@ -104,6 +103,7 @@ class RegistryProcess:
         self._delete_enabled = delete_enabled
         self._notifies = notifies
         self._port = port
+        self._held: HeldPort | None = None
         self._secret = secrets.token_hex(16)
         self._process: subprocess.Popen[bytes] | None = None
         self._cleared_bytes = 0
@@ -132,17 +132,10 @@ class RegistryProcess:
         if self._is_running():
             return
         self.storage.mkdir(parents=True, exist_ok=True)
-        attempts = PORT_ATTEMPTS if self._port is None else 1
-        for remaining in reversed(range(attempts)):
-            port = self._port or free_port()
-            try:
-                self._launch(port)
-            except RegistryStartError as error:
-                if remaining == 0 or "address already in use" not in str(error):
-                    raise
-            else:
-                self._port = port
-                return
+        if self._port is None:
+            self._held = HeldPort()
+            self._port = self._held.number
+        self._launch(self._port)
 
     def stop(self) -> None:
         """End the process as an operator does, and wait for it. Storage, port and requests stay."""
@@ -158,8 +151,10 @@ class RegistryProcess:
         self.start()
 
     def close(self) -> None:
-        """Stop, and remove all files except a given storage."""
+        """Stop, release the port, and remove all files except a given storage."""
         self.stop()
+        if self._held:
+            self._held.close()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def __enter__(self) -> Self:

@@ -20,7 +20,7 @@ from urllib3.exceptions import ProtocolError
 from registry_sync.oci.reference import Digest
 from testkit import images
 from testkit.interceptor import ANY, Interceptor
-from testkit.loopback import Request
+from testkit.loopback import LOOPBACK, Request
 from testkit.processes import is_alive
 from testkit.registry import Htpasswd, RegistryProcess, RegistryStartError
 from testkit.tls import CertificateAuthority
@@ -228,6 +228,18 @@ class TestRegistryProcess:
             other.start()
         assert other.pid is None
         other.close()
+
+    def test_a_port_stays_ours_while_nothing_listens_on_it(self) -> None:
+        """Otherwise another test's server or connection can have it between a stop and a start."""
+        with RegistryProcess() as registry:
+            registry.stop()
+            address = (LOOPBACK, int(registry.host.rpartition(":")[2]))
+            with socket.socket() as other, pytest.raises(OSError, match="Address already in use"):
+                other.bind(address)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address)
+            registry.start()
+            images.push(registry.url, "team/app", "v1", IMAGE)
 
     def test_a_missing_binary_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "")
@@ -479,8 +491,8 @@ class TestInterceptor:
     def test_hang_ends_with_the_client(self, interceptor: Interceptor) -> None:
         interceptor.hang("GET", "^/v2/$", times=1)
         with pytest.raises(requests.ReadTimeout):
-            requests.get(f"{interceptor.url}/v2/", timeout=(5, 0.1))
-        assert [request.status for request in interceptor.requests()] == [0]
+            requests.get(f"{interceptor.url}/v2/", timeout=(PATIENCE_SECONDS, 0.1))
+        wait_until(lambda: [request.status for request in interceptor.requests()] == [0], "the request is recorded")
 
     def test_stop_releases_what_hangs(self, registry: RegistryProcess) -> None:
         failures: list[Exception] = []
@@ -506,7 +518,7 @@ class TestInterceptor:
                 client.start()
             wait_until(lambda: len(interceptor.requests()) == 1 and new_threads() == 5, "the threads run")
         for client in clients:
-            client.join(5)
+            client.join(PATIENCE_SECONDS)
         assert len(failures) == 2
         wait_until(lambda: new_threads() == 0, "the threads have ended")
 
@@ -535,7 +547,7 @@ class TestInterceptor:
                 images.push(interceptor.url, "team/slow", "v1", image)
             else:
                 images.pull_whole(interceptor.url, "team/slow", "v1")
-            assert 0.19 < time.monotonic() - started < 3
+            assert time.monotonic() - started > 0.19
 
     def test_a_dead_registry_is_a_502(self) -> None:
         with socket.socket() as unused:
