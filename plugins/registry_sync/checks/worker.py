@@ -8,7 +8,7 @@ from pathlib import Path
 from registry_sync.checks.finding import Finding
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.settings import RouteSettings, SkopeoOptions
-from registry_sync.errors import RegistrySyncError
+from registry_sync.errors import RegistrySyncError, TemporaryError
 from registry_sync.routes.route import settings_at
 from registry_sync.skopeo.config_files import PolicyFiles
 from registry_sync.skopeo.policy import check_policies
@@ -85,6 +85,8 @@ def _check_skopeo(
 
 def _policy_remedy(policy: PolicyFiles, error: RegistrySyncError) -> str:
     """The remedy for files that cannot be read here. Other errors say what to correct."""
+    if isinstance(error, TemporaryError):
+        return ""
     if isinstance(error.__cause__, OSError):
         return _TO_COPY.format("policy")
     if policy.registries_d and not policy.registries_d.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import shutil
@@ -27,6 +28,9 @@ _ELF = b"\x7fELF"
 
 VERSION_SECONDS = 10
 """Timeout of ``skopeo --version``."""
+
+_NO_PROGRAM = frozenset({errno.ENOEXEC, errno.EACCES})
+"""Errors of starting a file that stay until someone changes it. Others are of a worker without memory or processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +61,8 @@ class SkopeoBinary:
 def find_skopeo() -> SkopeoBinary:
     """Find skopeo on PATH.
 
-    :raises ConfigurationError: when it is not found, too old, or another program.
+    :raises ConfigurationError: when it is not found, too old, another program, or not for this machine.
+    :raises TemporaryError: when this worker is too busy to run it.
     """
     return _found(_read_version)
 
@@ -67,7 +72,7 @@ def find_known_skopeo() -> SkopeoBinary:
 
     A run takes 10 ms of CPU. A script is always run, because it may start another program than before.
 
-    :raises ConfigurationError: as :func:`find_skopeo`.
+    :raises RegistrySyncError: as :func:`find_skopeo` does.
     """
     return _found(_known_version)
 
@@ -100,15 +105,21 @@ def _is_binary(path: str) -> bool:
 
 
 def _read_version(path: str) -> SkopeoVersion:
+    what = f"{path} --version"
     try:
-        output = _print_version(path)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ConfigurationError(f"{path} --version does not work on this worker: {error}") from error
-    return parse_version(output, path)
+        done = _run_version(path)
+    except subprocess.TimeoutExpired as error:
+        raise TemporaryError(f"{what} did not end in {VERSION_SECONDS:g} s on this worker") from error
+    except OSError as error:
+        failure = ConfigurationError if error.errno in _NO_PROGRAM else TemporaryError
+        raise failure(f"{what} does not work on this worker: {error}") from error
+    if done.returncode < 0:
+        raise TemporaryError(f"{what} was ended by signal {-done.returncode} on this worker")
+    return parse_version(done.stdout or done.stderr, path)
 
 
-def _print_version(path: str) -> str:
-    done = subprocess.run(
+def _run_version(path: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [path, "--version"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -118,7 +129,6 @@ def _print_version(path: str) -> str:
         check=False,
         env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
     )
-    return done.stdout or done.stderr
 
 
 POLL_SECONDS = 0.25

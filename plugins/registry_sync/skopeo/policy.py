@@ -44,8 +44,7 @@ _SIGNATURE = {
 def can_verify_sigstore(skopeo: SkopeoProgram) -> bool:
     """Return whether this skopeo verifies sigstore signatures, by giving it an image on disk with an invalid one.
 
-    :raises ConfigurationError: when skopeo does not run.
-    :raises TemporaryError: when the image cannot be written.
+    :raises TemporaryError: when the image cannot be written, or skopeo does not run now.
     """
     with private_directory() as directory:
         image, policy = directory / "image", directory / "policy.json"
@@ -74,6 +73,7 @@ def check_policies(policies: Iterable[PolicyFiles | None], skopeo: SkopeoProgram
     """Check each policy once: its files exist, it can be parsed, and this skopeo can enforce it.
 
     :raises ConfigurationError: when a check fails.
+    :raises TemporaryError: when skopeo cannot be asked now.
     """
     for policy_files in dict.fromkeys(policies):
         if policy_files is not None:

@@ -108,20 +108,15 @@ class SkopeoProgram(Protocol):
 def run(program: SkopeoProgram, argv: Sequence[str], workspace: Workspace, timeout_seconds: float) -> str:
     """Run a short command to its end and return its output.
 
-    :raises ConfigurationError: when it cannot be started, or after the timeout.
+    :raises TemporaryError: when it cannot be started, or after the timeout: this worker, or the daemon, is too busy.
     """
-    try:
-        child = program.start(argv, workspace)
-    except TemporaryError as error:
-        raise ConfigurationError(f"{program.label} does not work on this worker: {error}") from error
+    child = program.start(argv, workspace)
     output: list[str] = []
     try:
         while (lines := child.read_lines()) is not None:
             output += lines
             if child.age_seconds > timeout_seconds:
-                raise ConfigurationError(
-                    f"{program.label} does not work on this worker: it timed out after {timeout_seconds} s"
-                )
+                raise TemporaryError(f"{program.label} did not end in {timeout_seconds:g} s on this worker")
     finally:
         child.close()
     return "\n".join(output)

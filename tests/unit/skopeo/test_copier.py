@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import stat
+import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.errors import ConfigurationError
+from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.skopeo import local as skopeo_program
@@ -187,11 +189,39 @@ def test_a_skopeo_that_cannot_be_executed_is_reported(binaries: Path) -> None:
     )
 
 
-def test_a_skopeo_that_hangs_is_reported(binaries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_too_busy_for_skopeo_is_a_temporary_error(
+    binaries: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many tasks that start at once on a slow disk, or a machine that was suspended meanwhile."""
     monkeypatch.setattr(skopeo_program, "VERSION_SECONDS", 0.2)
     write_program(binaries / "skopeo", "exec /bin/sleep 30")
-    with pytest.raises(ConfigurationError, match=r"skopeo --version does not work on this worker: .*timed out"):
+    with pytest.raises(TemporaryError) as caught:
         find_skopeo()
+    assert str(caught.value) == f"{binaries}/skopeo --version did not end in 0.2 s on this worker"
+
+
+def test_a_skopeo_that_the_kernel_kills_is_a_temporary_error(binaries: Path) -> None:
+    """As for want of memory. It prints no version, which is not that of another program."""
+    write_program(binaries / "skopeo", "kill -KILL $$")
+    with pytest.raises(TemporaryError) as caught:
+        find_skopeo()
+    assert str(caught.value) == f"{binaries}/skopeo --version was ended by signal 9 on this worker"
+
+
+def test_a_worker_without_processes_for_skopeo_is_a_temporary_error(
+    binaries: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_program(binaries / "skopeo", "echo skopeo version 1.9.3")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(TemporaryError) as caught:
+        find_skopeo()
+    assert str(caught.value) == (
+        f"{binaries}/skopeo --version does not work on this worker: [Errno 11] Resource temporarily unavailable"
+    )
 
 
 def test_the_version_is_read_without_our_environment(binaries: Path, monkeypatch: pytest.MonkeyPatch) -> None:

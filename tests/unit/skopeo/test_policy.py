@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from registry_sync.config.settings import RouteSettings
-from registry_sync.errors import ConfigurationError
+from registry_sync.errors import ConfigurationError, TemporaryError
+from registry_sync.skopeo import policy
 from registry_sync.skopeo.config_files import PolicyFiles
 from registry_sync.skopeo.local import SkopeoBinary
 from registry_sync.skopeo.policy import check_policies
@@ -96,6 +97,17 @@ def test_missing_files_are_reported(tmp_path: Path) -> None:
     assert problem(settings, skopeo) == f"registries_d '{lost}' is not a directory on this worker"
 
 
-def test_a_skopeo_that_cannot_be_started_is_reported(tmp_path: Path) -> None:
+def test_a_skopeo_that_cannot_be_started_now_is_a_temporary_error(tmp_path: Path) -> None:
     skopeo = SkopeoBinary(path=tmp_path / "gone", version=SkopeoVersion(1, 9, 3))
-    assert problem(write_policy(tmp_path, SIGSTORE), skopeo).startswith(f"{skopeo.path} does not work on this worker: ")
+    with pytest.raises(TemporaryError, match=r"skopeo could not be started: .*No such file or directory"):
+        check_policies([policy_files_of(write_policy(tmp_path, SIGSTORE))], skopeo)
+
+
+def test_a_skopeo_that_does_not_end_in_time_is_a_temporary_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy, "PROBE_SECONDS", 0.2)
+    skopeo = a_skopeo(tmp_path, "exec /bin/sleep 30")
+    with pytest.raises(TemporaryError) as caught:
+        check_policies([policy_files_of(write_policy(tmp_path, SIGSTORE))], skopeo)
+    assert str(caught.value) == f"{skopeo.path} did not end in 0.2 s on this worker"
