@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,8 +18,7 @@ from airflow.sdk.execution_time.supervisor import TaskRunResult
 from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.airflow.dags.watch import WATCH_TASK, build_watch_dag
 from registry_sync.airflow.ids import REPORT_TASK
-from registry_sync.airflow.operators.report import ReportOperator
-from registry_sync.airflow.operators.watch import WatchOperator
+from registry_sync.airflow.messages import notifications
 from registry_sync.config.document import MirrorsFile
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
@@ -36,7 +36,7 @@ from registry_sync.state.names import (
 from registry_sync.state.readiness import PoolStart, ReadinessState
 from registry_sync.state.route import Problem, RouteState
 from testkit.mail import LOGIN, Mail, MailServer
-from testkit.notifiers import KeepingNotifier
+from testkit.notifiers import HangingNotifier, KeepingNotifier
 from testkit.task_runner import FakeApi, run
 
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
@@ -85,8 +85,16 @@ def mail(mail_server: MailServer) -> MailServer:
     return mail_server
 
 
+class ShortWait(Thread):
+    """A thread whose end is waited for as long as is asked, but for the thread of a notifier that hangs."""
+
+    def join(self, timeout: float | None = None) -> None:
+        super().join(0.1 if self.name == HangingNotifier.__name__ else timeout)
+
+
 @pytest.fixture
 def watch(tmp_path: Path, mail: MailServer, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(notifications, "Thread", ShortWait)
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", f"{BASE_URL}/")
     monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "mirrors.yaml"))
 
@@ -238,7 +246,7 @@ Mirrors: {BASE_URL}/plugin/registry_sync</pre>"""
     [
         ("RaisingNotifier", "RuntimeError: the service answers 503"),
         ("ExitingNotifier", "SystemExit: 3"),
-        ("HangingNotifier", "it did not end in 1 seconds; the message may still arrive"),
+        ("HangingNotifier", "it did not end in 60 seconds; the message may still arrive"),
         ("Absent", f"the module {OWN} has no class Absent; correct class: in notify"),
         ("MailServer", None),
     ],
@@ -247,9 +255,6 @@ def test_a_notifier_that_fails_keeps_no_other_from_its_message(watch: Any, notif
     path = f"testkit.mail.{notifier}" if failure is None else f"{OWN}.{notifier}"
     failure = failure or f"{path} is not a notifier: a subclass of airflow.sdk.BaseNotifier"
     watching = watch({"class": path}, MAIL, mirrors=("one", "two"))
-    task = watching.dag.task_dict[WATCH_TASK]
-    assert isinstance(task, WatchOperator)
-    task.send_seconds = 1.0
     watching.store(documents(FAILING, PROBLEM))
     watching.store(documents(FAILING, PROBLEM), mirror="two")
     ended = watching.run()
@@ -388,12 +393,9 @@ def test_a_run_that_hangs_is_told_once_it_runs_for_a_day(watch: Any) -> None:
     assert watching.api.stored[MESSAGES_ASSET, watched_key("one")] == LONG_AGO
 
 
-def run_report(watch: Watch, *, seconds: float = 60.0, **states: str) -> TaskRunResult:
+def run_report(watch: Watch, **states: str) -> TaskRunResult:
     """Run the task ``report`` of the mirror after tasks with these states."""
     dag = build_dag(watch.file.mirrors["one"], watch.file)
-    report = dag.task_dict[REPORT_TASK]
-    assert isinstance(report, ReportOperator)
-    report.send_seconds = seconds
     no_routes: dict[Any, Any] = {(task, -1, "return_value"): [] for task, state in states.items() if state == "success"}
     api = replace(watch.api, dag_id=dag.dag_id, states=states, xcoms={**watch.api.xcoms, **no_routes})
     return run(dag, REPORT_TASK, api)
@@ -419,7 +421,7 @@ def test_no_notifier_changes_the_outcome_of_a_run(watch: Any, notifier: str, lis
     watching = watch({"class": f"{OWN}.{notifier}"}, MAIL)
     watching.store(documents(FAILING, PROBLEM))
     watching.mail.take()
-    ended = run_report(watching, seconds=0.5, routes_to_acr=listing)
+    ended = run_report(watching, routes_to_acr=listing)
     assert (ended.state, str(ended.error)) == (plain.state, str(plain.error))
     assert [mail.subject[:14] for mail in watching.mail.take()] == ["Mirror one fai"]
 

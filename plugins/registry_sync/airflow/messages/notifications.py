@@ -95,7 +95,7 @@ def _remedy(path: str) -> str:
     return "install the package on the workers, or correct class: in notify"
 
 
-def deliver(notifier: Notifier, message: Message, context: Context, seconds: float = SEND_SECONDS) -> str:
+def deliver(notifier: Notifier, message: Message, context: Context) -> str:
     """Send a message, and return why that failed; empty when it was sent.
 
     The notifier runs in a thread of its own, so that neither an endless call nor an exit ends the task.
@@ -112,9 +112,9 @@ def deliver(notifier: Notifier, message: Message, context: Context, seconds: flo
 
     thread = Thread(target=copy_context().run, args=(send,), daemon=True, name=notifier.name)
     thread.start()
-    thread.join(seconds)
+    thread.join(SEND_SECONDS)
     if thread.is_alive():
-        return f"it did not end in {seconds:g} seconds; the message may still arrive"
+        return f"it did not end in {SEND_SECONDS:g} seconds; the message may still arrive"
     return masked_text("; ".join(failures))
 
 
@@ -129,7 +129,6 @@ class Messenger:
     context: Context
     store: StateStore
     now: datetime
-    seconds: float = SEND_SECONDS
     failures: list[str] = field(default_factory=list)
 
     def tell(
@@ -163,7 +162,7 @@ class Messenger:
 
     def _deliver(self, notifier: Notifier, message: Message) -> bool:
         """Return whether a message was sent."""
-        failure = deliver(notifier, message, self.context, self.seconds)
+        failure = deliver(notifier, message, self.context)
         if failure:
             text = f"{notifier.name} did not send the message {message.subject!r}: {failure}"
             self.failures.append(text)
@@ -178,7 +177,6 @@ def send_run_messages(
     mirror: str,
     destinations: Sequence[str],
     notifiers: Sequence[Notifier],
-    seconds: float = SEND_SECONDS,
     owner: str | None = None,
 ) -> None:
     """Send the messages that are due after a run has stored its results. Nothing that fails here fails the run.
@@ -190,7 +188,7 @@ def send_run_messages(
     try:
         now, store = datetime.now(UTC), open_named_store(MESSAGES_ASSET)
         known = [fetch_destination(open_store(mirror, name), mirror, name) for name in destinations]
-        messenger = Messenger(context=context, store=store, now=now, seconds=seconds)
+        messenger = Messenger(context=context, store=store, now=now)
         links = mirror_links(mirror, context["ti"].run_id)
         messenger.tell(Subject.of_mirror(mirror), notifiers, collect_alerts(known, now), links, owner)
     except Exception:

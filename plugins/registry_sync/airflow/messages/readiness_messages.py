@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from registry_sync.airflow.ids import READINESS_DAG
-from registry_sync.airflow.messages.notifications import SEND_SECONDS, Messenger, run_links
+from registry_sync.airflow.messages.notifications import Messenger, run_links
 from registry_sync.airflow.states.state_store import open_named_store
 from registry_sync.config.node_pools import NodePool
 from registry_sync.state.messages.pool_alerts import pool_alerts, unchecked_alerts, unchecked_since
@@ -39,17 +39,12 @@ def tell_unchecked_pools(messenger: Messenger, pools: Sequence[NodePool]) -> Non
             messenger.tell(Subject.of_pool(pool.name), pool.notify, alerts, run_links(READINESS_DAG, None))
 
 
-def send_readiness_messages(
-    context: Context, pools: Sequence[NodePool], state: ReadinessState, seconds: float = SEND_SECONDS
-) -> None:
-    """Send them at the end of a check. Nothing that fails here changes its result.
-
-    :param seconds: time limit of each notifier.
-    """
+def send_readiness_messages(context: Context, pools: Sequence[NodePool], state: ReadinessState) -> None:
+    """Send them at the end of a check. Nothing that fails here changes its result."""
     if not any(pool.notify for pool in pools):
         return
     try:
         store = open_named_store(MESSAGES_ASSET)
-        tell_pools(Messenger(context=context, store=store, now=state.read_at, seconds=seconds), pools, state)
+        tell_pools(Messenger(context=context, store=store, now=state.read_at), pools, state)
     except Exception:
         log.exception("the messages of this run were not sent; the DAG mirror_watch sends them")

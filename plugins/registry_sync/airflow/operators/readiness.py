@@ -18,7 +18,7 @@ from registry_sync.airflow.ids import (
     RESULTS_KEY,
 )
 from registry_sync.airflow.masking import masked_readiness, masked_text
-from registry_sync.airflow.messages.notifications import MESSAGES, SEND_SECONDS
+from registry_sync.airflow.messages.notifications import MESSAGES
 from registry_sync.airflow.runs.context import read_parameters
 from registry_sync.airflow.runs.damaged_images import read_damaged
 from registry_sync.airflow.runs.map_length import check_map_length
@@ -205,7 +205,6 @@ class ReadinessReportOperator(BaseOperator):
     :param pools: the pools that were checked.
     :param dag_ids: the DAG of each mirror, by the mirror's name. Images that their deep checks found damaged count as
         damaged, without being read again.
-    :param send_seconds: time limit of each notifier.
     """
 
     template_fields: Sequence[str] = ()
@@ -216,12 +215,10 @@ class ReadinessReportOperator(BaseOperator):
         *,
         pools: Sequence[NodePool],
         dag_ids: Mapping[str, str],
-        send_seconds: float = SEND_SECONDS,
         **kwargs: Any,
     ) -> None:
         super().__init__(trigger_rule=TriggerRule.ALL_DONE, inlets=[READINESS, MESSAGES], **kwargs)
         self.pools = pools
-        self.send_seconds = send_seconds
         self.dag_ids = dag_ids
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -260,7 +257,7 @@ class ReadinessReportOperator(BaseOperator):
         except Exception as error:
             self.log.warning("the result could not be stored; the page shows an earlier one: %s", error)
         else:
-            send_readiness_messages(context, self.pools, state, self.send_seconds)
+            send_readiness_messages(context, self.pools, state)
 
 
 def read_known_damage(ti: Any, dag_ids: Mapping[str, str]) -> list[KnownDamage]:

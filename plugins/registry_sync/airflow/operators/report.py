@@ -48,7 +48,6 @@ class ReportOperator(BaseOperator):
     :param has_deep_checks: the mirror has a schedule for deep checks.
     :param note: a remark about the whole run, if not empty.
     :param notify: notifiers that get messages about failures, recoveries and broken promises.
-    :param send_seconds: time limit of each notifier.
     :param team: owner of the mirror, whom messages name.
     """
 
@@ -63,7 +62,6 @@ class ReportOperator(BaseOperator):
         has_deep_checks: bool = False,
         note: str = "",
         notify: Sequence[Notifier] = (),
-        send_seconds: float = 60.0,
         team: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -73,7 +71,6 @@ class ReportOperator(BaseOperator):
         self.has_deep_checks = has_deep_checks
         self.note = note
         self.notify = notify
-        self.send_seconds = send_seconds
         self.team = team
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -148,7 +145,7 @@ class ReportOperator(BaseOperator):
 
         names = [place.destination.name for place in self.destinations]
         if not context["params"].get("dry_run"):
-            send_run_messages(context, self.mirror, names, self.notify, self.send_seconds, self.team)
+            send_run_messages(context, self.mirror, names, self.notify, self.team)
 
     def _log(self, run: RunReport) -> None:
         if run.routes:

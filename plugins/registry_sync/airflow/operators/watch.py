@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
 from registry_sync.airflow.ids import dag_id
-from registry_sync.airflow.messages.notifications import MESSAGES, SEND_SECONDS, Messenger, mirror_links, run_links
+from registry_sync.airflow.messages.notifications import MESSAGES, Messenger, mirror_links, run_links
 from registry_sync.airflow.metrics import send_metrics
 from registry_sync.airflow.mirrors_file import list_file_problems
 from registry_sync.airflow.states.state_store import open_named_store, open_store
@@ -52,23 +52,21 @@ class WatchOperator(BaseOperator):
 
     :param file: the mirrors file.
     :param dag_file: the DAG file, by which the mirrors file is found again to report its problems.
-    :param send_seconds: time limit of each notifier.
     """
 
     template_fields: Sequence[str] = ()
     ui_color = "#e8e8e8"
 
-    def __init__(self, *, file: MirrorsFile, dag_file: Path, send_seconds: float = SEND_SECONDS, **kwargs: Any) -> None:
+    def __init__(self, *, file: MirrorsFile, dag_file: Path, **kwargs: Any) -> None:
         super().__init__(inlets=[MESSAGES], **kwargs)
         self.file = file
         self.dag_file = dag_file
-        self.send_seconds = send_seconds
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the number of alerts of each mirror. :raises AirflowFailException: when a message was not sent."""
         store, now = open_named_store(MESSAGES_ASSET), datetime.now(UTC)
         self._check_store(store, now)
-        messenger = Messenger(context=context, store=store, now=now, seconds=self.send_seconds)
+        messenger = Messenger(context=context, store=store, now=now)
         self._watch_file(messenger)
         counts: dict[str, int] = {}
         for mirror in self.file.mirrors.values():
