@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from testkit import images
 from testkit.interceptor import ANY, Interceptor
 from testkit.registry import Htpasswd, RegistryProcess
 from testkit.sleeping_clock import SleepingClock
+from testkit.times import Due
 from testkit.tls import CertificateAuthority
 from testkit.token_server import TokenServer
 
@@ -311,29 +312,30 @@ def test_a_short_rate_limit_is_slept(wire: Interceptor, sleeping_clock: Sleeping
 
 @pytest.mark.parametrize("form", ["seconds", "date", "unix"])
 def test_a_long_wait_is_named_and_not_slept(wire: Interceptor, recorded_pauses: list[float], form: str) -> None:
-    until = datetime.now(UTC) + timedelta(hours=2)
+    due = Due(timedelta(hours=2))
     headers = {
         "seconds": {"Retry-After": "7200"},
-        "date": {"Retry-After": until.strftime("%a, %d %b %Y %H:%M:%S GMT")},
-        "unix": {"X-Retry-After": str(int(until.timestamp()))},
+        "date": {"Retry-After": due.earliest.strftime("%a, %d %b %Y %H:%M:%S GMT")},
+        "unix": {"X-Retry-After": str(int(due.earliest.timestamp()))},
     }[form]
     wire.answer("GET", "/v2/$", 429, b'{"errors": [{"code": "TOOMANYREQUESTS", "message": "pull limit"}]}', headers)
     with client(wire.host) as asked, pytest.raises(RateLimited) as caught:
         asked.ping()
     assert str(caught.value) == f"GET {wire.url}/v2/ answered 429 TOOMANYREQUESTS: pull limit"
-    assert abs(caught.value.retry_at - until) < timedelta(seconds=5)
+    assert due.is_at(caught.value.retry_at)
     assert recorded_pauses == []
     assert len(wire.requests()) == 1
 
 
 def test_too_many_requests_for_minutes_end_in_a_rate_limit(wire: Interceptor, sleeping_clock: SleepingClock) -> None:
     """The pauses double up to half a minute, for five minutes. Then the task is deferred."""
+    due = Due(timedelta(minutes=3))
     wire.answer("GET", "/v2/$", 429, b"slow down")
     with client(wire.host) as asked, pytest.raises(RateLimited) as caught:
         asked.ping()
     reason = "answered 429 slow down, for 300 s although all requests paused"
     assert str(caught.value) == f"GET {wire.url}/v2/ {reason}"
-    assert abs(caught.value.retry_at - datetime.now(UTC) - timedelta(minutes=3)) < timedelta(seconds=5)
+    assert due.is_at(caught.value.retry_at)
     assert 300 < sleeping_clock.slept < 331
     assert len(wire.requests()) == 16
 

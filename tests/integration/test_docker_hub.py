@@ -22,6 +22,7 @@ from testkit.interceptor import ANY, Interceptor
 from testkit.loopback import Request
 from testkit.registry import RegistryProcess
 from testkit.sleeping_clock import SleepingClock
+from testkit.times import Due
 from testkit.token_server import TokenServer
 
 IMAGE = images.multi_arch("one")
@@ -278,31 +279,32 @@ def test_a_log_in_is_not_redirected(hub: DockerHubApi) -> None:
 def test_the_pull_limit_names_no_time(hub: DockerHubApi) -> None:
     headers = {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "0;w=21600"}
     hub.answer("GET", "/manifests/", 429, PULL_LIMIT, headers)
+    due = Due(timedelta(minutes=30))
     with client(hub) as asked, pytest.raises(RateLimited) as caught:
         asked.get_manifest(app(hub), IMAGE.digest)
     assert str(caught.value) == (
         f"GET {hub.url}/v2/{NAME}/manifests/{IMAGE.digest} answered 429 TOOMANYREQUESTS: You have reached your pull "
         "rate limit."
     )
-    assert abs(caught.value.retry_at - datetime.now(UTC) - timedelta(minutes=30)) < timedelta(seconds=10)
+    assert due.is_at(caught.value.retry_at)
     assert len(hub.requests()) == 1
 
 
-@pytest.mark.parametrize("seconds", [4, 1200])
+@pytest.mark.parametrize("seconds", [20, 1200])
 def test_the_limit_of_the_api_names_its_end(hub: DockerHubApi, sleeping_clock: SleepingClock, seconds: int) -> None:
     """A short wait is slept; a long one is raised as an error."""
     fill(hub, 1)
-    until = datetime.now(UTC) + timedelta(seconds=seconds)
-    headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(until.timestamp()) + 1)}
+    due = Due(timedelta(seconds=seconds))
+    headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(due.earliest.timestamp()) + 1)}
     hub.answer("GET", "/tags$", 429, HTML, headers, times=1)
     with client(hub) as asked:
-        if seconds == 4:
+        if seconds == 20:
             assert names(asked, hub) == ["v0"]
-            assert 3 < sleeping_clock.slept <= 5
+            assert 0 < sleeping_clock.slept <= 21
             return
         with pytest.raises(RateLimited) as caught:
             names(asked, hub)
-    assert abs(caught.value.retry_at - until) < timedelta(seconds=5)
+    assert due.is_at(caught.value.retry_at)
 
 
 def test_a_html_page_of_429_for_long_is_a_rate_limit(hub: DockerHubApi) -> None:

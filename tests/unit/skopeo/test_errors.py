@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ from registry_sync.errors import (
 from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.skopeo.errors import decode_failure, last_words, redact
 from registry_sync.skopeo.image_copy import ImageCopy
+from testkit.times import Due
 
 DIGEST = Digest.of(b"image")
 BLOB = Digest.of(b"blob")
@@ -338,10 +339,11 @@ def test_tags_that_look_like_errors_are_ignored() -> None:
     ],
 )
 def test_a_rate_limit_has_its_host_and_the_delay_that_is_known(text: str, host: str, minutes: int) -> None:
+    due = Due(timedelta(minutes=minutes))
     error = decode(fill(text, PLAIN), PLAIN)
     assert isinstance(error, RateLimited)
     assert error.host == host
-    assert abs(error.retry_at - datetime.now(UTC) - timedelta(minutes=minutes)) < timedelta(seconds=5)
+    assert due.is_at(error.retry_at)
 
 
 @pytest.mark.parametrize(("code", "name"), [(-9, "9 (Killed)"), (-15, "15 (Terminated)")])
