@@ -327,6 +327,16 @@ class Case:
     says: str
     mover: MoverName = "skopeo"
 
+    @property
+    def hangs(self) -> bool:
+        """The server never answers, so only a timeout of ours ends it."""
+        return self.fault == "hang"
+
+    @property
+    def stalls(self) -> bool:
+        """Skopeo may move nothing for long: it waits for the server, or a minute after a 429."""
+        return self.hangs or self.fault.startswith("429")
+
     def __str__(self) -> str:
         return f"{self.fault} - {self.stage}{', direct' if self.mover == 'direct' else ''}"
 

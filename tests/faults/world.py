@@ -75,8 +75,13 @@ class World:
                 found[tag] = digest
             return found
 
-    def mirror(self, name: str, scene: Scene = "moved tag", mover: MoverName = "skopeo") -> MirrorRun:
-        """A run of a mirror of one repository, or of its namespace, with a DAG built from a mirrors file."""
+    def mirror(
+        self, name: str, scene: Scene = "moved tag", mover: MoverName = "skopeo", *, stalls: bool = False
+    ) -> MirrorRun:
+        """A run of a mirror of one repository, or of its namespace, with a DAG built from a mirrors file.
+
+        :param stalls: a copy is ended after :data:`STALL_SECONDS` without traffic.
+        """
         path = self.folder / f"{name.replace('/', '-')}.yaml"
         side = {"ca_file": str(authority().ca_file)} if self.tls else {"tls": False, "connection": "robot"}
         rule = {"namespace": name.partition("/")[0]} if scene == "namespace" else name
@@ -86,7 +91,7 @@ class World:
                 "backup": {"host": self.wires["destination"].host, **side},
             },
             "mirrors": {"team": {"source": "origin", "destinations": ["backup"], "repositories": [rule]}},
-            "defaults": {"stall_timeout_seconds": STALL_SECONDS, "transfer": mover},
+            "defaults": {"transfer": mover} | ({"stall_timeout_seconds": STALL_SECONDS} if stalls else {}),
         }
         path.write_text(json.dumps(document))
         file = load_mirrors(path)
