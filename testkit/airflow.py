@@ -191,6 +191,13 @@ class LocalAirflow:
         """End components and their children. Running tasks have a few seconds to end."""
         end([self._processes.pop(component) for component in components if component in self._processes])
 
+    def terminate(self, component: Component) -> None:
+        """Ask a component to end, and give it the time that it needs."""
+        process = self._processes.pop(component)
+        for child in _children(process.pid):
+            os.kill(child, signal.SIGTERM)
+        process.wait(PATIENCE_SECONDS)
+
     def kill(self, component: Component) -> None:
         """Kill a component with the tasks below it, as a crash does. ``start([component])`` starts it again."""
         process = self._processes.pop(component)

@@ -28,6 +28,8 @@ from airflow.sdk.api.datamodels._generated import TaskInstance
 from airflow.sdk.execution_time.comms import DeferTask
 from airflow.sdk.execution_time.supervisor import TaskRunResult, run_task_in_process, supervise_task
 
+from testkit.waiting import PATIENCE_SECONDS
+
 RUN_ID = "manual__2026-01-01"
 THIS_TASK = "this task"
 _ENDED = {"detail": {"reason": "not_running", "message": "somebody marked it as failed", "current_state": "failed"}}
@@ -42,7 +44,8 @@ class FakeApi:
     ``messages`` are the states that tasks reported, ``rendered`` their rendered fields and labels. With ``resume`` a
     task goes on after that wait; with ``is_ended`` it learns at its next heartbeat that it has to end. ``others`` are
     XComs of other runs, by DAG, run, task and key. ``stored`` are the values of the asset state store, by asset and
-    key; with ``is_store_broken`` it refuses every value, and it takes ``store_seconds`` for each. The store of the task
+    key; with ``is_store_broken`` it refuses every value, and with ``is_store_silent`` the task's ``execution_timeout``
+    ends while it waits for the store. The store of the task
     itself is that of :data:`THIS_TASK`. ``store_writes`` are the keys that were written and deleted, ``pulled`` the
     keys of the XComs that were read, each with its bytes. ``paused`` are the DAGs that Airflow knows, ``runs`` numbers
     of runs by DAG and state. With another ``connection_status`` than 200 every Connection is answered so.
@@ -67,7 +70,7 @@ class FakeApi:
     others: dict[tuple[str, str, str, str], list[Any]] = field(default_factory=dict)
     stored: dict[tuple[str, str], Any] = field(default_factory=dict)
     is_store_broken: bool = False
-    store_seconds: float = 0
+    is_store_silent: bool = False
     connection_status: int = 200
     paused: Mapping[str, bool] = field(default_factory=dict)
     runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -177,7 +180,9 @@ class FakeApi:
         return httpx.Response(200, json={**empty, "conn_id": name, "conn_type": "docker", **self.connections[name]})
 
     def _store(self, method: str, asset: str, key: str, body: Any) -> httpx.Response:
-        time.sleep(self.store_seconds)
+        if self.is_store_silent:
+            signal.setitimer(signal.ITIMER_REAL, 0.001)  # the timer of Airflow's time limit
+            time.sleep(PATIENCE_SECONDS)
         if method != "GET":
             self.store_writes.append((method, key))
         match method:

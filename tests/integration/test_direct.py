@@ -356,7 +356,7 @@ class TestFarRegistries:
         """Each waits until the other one was asked for."""
         content = small_image(name, images.big_layer(50_000))
         images.push(source.url, name, "v1", content)
-        both = threading.Barrier(2, timeout=10)
+        both = threading.Barrier(2, timeout=PATIENCE_SECONDS)
 
         def meet(_: object) -> None:
             both.wait()

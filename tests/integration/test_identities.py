@@ -50,6 +50,7 @@ from testkit.project import PROJECT
 from testkit.registry import RegistryProcess
 from testkit.routes import counted, make_route, sync_report
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
+from testkit.sleeping_clock import SleepingClock
 from testkit.tls import CertificateAuthority
 
 ECR = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
@@ -561,13 +562,18 @@ def test_logins_that_are_revoked_in_mid_run_are_renewed(
 
 
 @pytest.mark.parametrize("transfer", ["skopeo", "direct"])
-def test_logins_that_end_in_mid_run_are_renewed_before(cloud: Cloud, transfer: str) -> None:
-    """No registry ever sees a login that has ended."""
+def test_logins_that_end_in_mid_run_are_renewed_before(
+    cloud: Cloud, transfer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No registry ever sees a login that has ended. Each manifest takes two minutes, by a clock of this test."""
+    clock = SleepingClock()
+    monkeypatch.setattr("registry_sync.registry.identity.renewal.time", clock)
+    monkeypatch.setattr("testkit.cloud.time", clock)
     identities = {
-        GAR: Logins(cloud="google", origin="this worker", registry=cloud.registries[GAR], seconds=4),
-        ACR: Logins(cloud="azure", origin="this worker", registry=cloud.registries[ACR], seconds=4),
+        GAR: Logins(cloud="google", origin="this worker", registry=cloud.registries[GAR], seconds=600),
+        ACR: Logins(cloud="azure", origin="this worker", registry=cloud.registries[ACR], seconds=600),
     }
-    cloud.registries[ACR].delay("PUT", "/manifests/", 0.7)
+    cloud.registries[ACR].after("PUT", "/manifests/", lambda _: clock.sleep(140))
     outcome = run_between_clouds(cloud, identities, transfer=transfer, parallel_copies=1)
     assert outcome == {"copied": len(IMAGES)}
     assert min(len(identity.issued) for identity in identities.values()) > 1

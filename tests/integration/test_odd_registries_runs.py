@@ -75,8 +75,8 @@ def test_a_destination_that_folds_case_keeps_the_mirrored_tag_over_four_schedule
     api = stack.airflow.api
     api.wait_for_dag("mirror_folded")
     api.unpause("mirror_folded")
-    wait_until(lambda: len(api.dag_runs("mirror_folded")) == 4, "four scheduled runs")
-    runs = sorted(api.dag_runs("mirror_folded"), key=lambda run: str(run["logical_date"]))
+    wait_until(lambda: len(api.dag_runs("mirror_folded")) >= 4, "four scheduled runs")
+    runs = sorted(api.dag_runs("mirror_folded"), key=lambda run: str(run["logical_date"]))[:4]
     ended = [api.wait_for_run("mirror_folded", run["dag_run_id"]) for run in runs]
     assert [run["state"] for run in ended] == ["success"] * 4
     summaries = ["3 tags copied, 0 unchanged, 1 to be deleted", *["everything is in sync, nothing was copied"] * 3]

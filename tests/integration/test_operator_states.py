@@ -25,6 +25,7 @@ from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
 from testkit.task_runner import RUN_ID, THIS_TASK, FakeApi, run
+from testkit.waiting import PATIENCE_SECONDS
 from tests.integration.test_operators import COPY, PLAN, Run, a_mirrors_file
 
 pytestmark = pytest.mark.usefixtures("minimal_jitter")
@@ -132,8 +133,8 @@ def test_a_time_limit_that_ends_the_recording_leaves_the_report(
     assert team.plan().state == "success"
     task = team.dag.task_dict[COPY]
     assert isinstance(task, MappedOperator)
-    task.partial_kwargs["execution_timeout"] = timedelta(seconds=2)
-    team.api.store_seconds = 60
+    task.partial_kwargs["execution_timeout"] = timedelta(seconds=PATIENCE_SECONDS)
+    team.api.is_store_silent = True
     assert team.copy().state == "up_for_retry"
     report = team.api.xcoms[COPY, 0, "report"]
     assert (report["counts"]["copied"], "row" in report) == (1, False)

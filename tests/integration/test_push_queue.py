@@ -15,18 +15,17 @@ from testkit import images
 from testkit.airflow import LocalAirflow
 from testkit.loopback import free_port
 from testkit.registry import RegistryProcess
-from testkit.waiting import wait_until
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
 CHANNEL = "pushes"
-PATIENCE = 120.0
 
 
 def redis(port: int, *words: str) -> str:
     """Send a command to Redis, and return its response."""
     command = ["redis-cli", "-h", "127.0.0.1", "-p", str(port), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False).stdout.strip()
 
 
 @contextmanager
@@ -36,14 +35,14 @@ def redis_server(folder: Path) -> Iterator[int]:
     options = ("--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder))
     with subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL) as process:
         try:
-            wait_until(lambda: redis(port, "PING") == "PONG", "Redis responds", seconds=20)
+            wait_until(lambda: redis(port, "PING") == "PONG", "Redis responds")
             yield port
         finally:
             process.terminate()
 
 
 def tags_of(registry: RegistryProcess, name: str) -> list[str]:
-    answer = requests.get(f"{registry.url}/v2/{name}/tags/list", timeout=30)
+    answer = requests.get(f"{registry.url}/v2/{name}/tags/list", timeout=PATIENCE_SECONDS)
     return sorted(answer.json().get("tags") or [])
 
 
@@ -75,7 +74,7 @@ def test_a_message_in_a_queue_starts_the_copy_of_its_tag(tmp_path: Path) -> None
                 redis(port, "PUBLISH", CHANNEL, json.dumps(message))
                 return tags_of(destination, "team/app") == list(tags)
 
-            wait_until(sent, f"{tags} arrived", seconds=PATIENCE)
+            wait_until(sent, f"{tags} arrived")
 
         arrives({"repository": "team/app", "tags": ["v1"]}, "v1")
         redis(port, "PUBLISH", CHANNEL, "not one of ours")

@@ -29,6 +29,7 @@ from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
 from testkit.task_runner import FakeApi, asset_event, run, trigger_arguments
+from testkit.waiting import PATIENCE_SECONDS
 from tests.integration.test_operators import COPY, PLAN
 
 pytestmark = pytest.mark.usefixtures("minimal_jitter")
@@ -44,7 +45,7 @@ def push(source: RegistryProcess, name: str, *tags: str) -> None:
 
 
 def tags_of(url: str, name: str) -> list[str]:
-    answer = requests.get(f"{url}/v2/{name}/tags/list", timeout=10)
+    answer = requests.get(f"{url}/v2/{name}/tags/list", timeout=PATIENCE_SECONDS)
     return sorted(answer.json().get("tags") or [])
 
 
@@ -200,9 +201,8 @@ def test_tags_that_the_rules_do_not_select_are_left_out(
 def test_the_wait_counts_from_the_last_event_and_takes_no_worker(
     source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now = datetime.now(UTC)
     team = new_world(source, wire, name)
-    extra = an_extra({"repository": name, "tags": ["v1"]})
+    extra, now = an_extra({"repository": name, "tags": ["v1"]}), datetime.now(UTC)
     result = team.receive(an_event(extra, now - timedelta(seconds=5)), an_event(extra, now))
     assert isinstance(result.msg, DeferTask)
     arguments = trigger_arguments(result.msg)

@@ -18,7 +18,7 @@ from testkit import images
 from testkit.airflow import LocalAirflow
 from testkit.airflow_api import AirflowApiError
 from testkit.registry import Notified, RegistryProcess
-from testkit.waiting import wait_until
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -41,7 +41,7 @@ class World:
     def send(self, document: Any, *, address: str = "", secret: str = SECRET) -> requests.Response:
         """Send a request to the receiver, as a registry does."""
         headers = {"Authorization": secret}
-        return requests.post(address or self.address, json=document, headers=headers, timeout=30)
+        return requests.post(address or self.address, json=document, headers=headers, timeout=PATIENCE_SECONDS)
 
     def runs(self, mirror: str) -> list[dict[str, Any]]:
         return self.airflow.api.dag_runs(f"mirror_{mirror}_pushes")
@@ -63,7 +63,7 @@ class World:
 
 
 def tags_of(registry: RegistryProcess, name: str) -> list[str]:
-    answer = requests.get(f"{registry.url}/v2/{name}/tags/list", timeout=30)
+    answer = requests.get(f"{registry.url}/v2/{name}/tags/list", timeout=PATIENCE_SECONDS)
     return list(answer.json().get("tags") or [])
 
 
@@ -122,7 +122,9 @@ def test_a_push_goes_through_three_registries(world: World) -> None:
 
 def test_the_page_has_the_age_of_the_last_event(world: World) -> None:
     headers = {"Authorization": f"Bearer {world.airflow.api.token}"}
-    rows = requests.get(f"{world.airflow.url}/registry-sync/api/overview", headers=headers, timeout=30).json()["items"]
+    rows = requests.get(
+        f"{world.airflow.url}/registry-sync/api/overview", headers=headers, timeout=PATIENCE_SECONDS
+    ).json()["items"]
     events = {row["mirror"]: row["events"] for row in rows}
     assert events["first"]["received_at"]
     assert not events["first"]["chained_at"]
@@ -134,7 +136,7 @@ def test_the_page_has_the_age_of_the_last_event(world: World) -> None:
     assert (runs["first"]["last_run"]["state"], runs["second"]["last_run"]["state"]) == ("success", "success")
     reasons = {row["mirror"]: row["reasons"][0] for row in rows}
     assert reasons["first"].startswith("only runs for pushes have come yet, which look at what events name; ")
-    page = requests.get(f"{world.airflow.url}/registry-sync/", headers=headers, timeout=30).text
+    page = requests.get(f"{world.airflow.url}/registry-sync/", headers=headers, timeout=PATIENCE_SECONDS).text
     assert "last event: <time" in page
     assert "last event: from another mirror, <time" in page
     assert re.search(r"pushes: *<a [^>]*mirror_first_pushes/runs/[^>]*>✓ success</a>", page)
@@ -170,7 +172,7 @@ def test_a_person_is_told_to_trigger_the_other_dag(world: World) -> None:
 
 
 def test_a_forged_event_changes_nothing(world: World) -> None:
-    before = requests.get(f"{world.hub.url}/v2/_catalog", timeout=30).json()
+    before = requests.get(f"{world.hub.url}/v2/_catalog", timeout=PATIENCE_SECONDS).json()
     body = {"repository": "team/app", "tags": ["v1", "v9"]}
     wrong = world.address[:-4] + "0000"
     assert world.send(body, address=wrong).status_code == 404
@@ -183,7 +185,7 @@ def test_a_forged_event_changes_nothing(world: World) -> None:
     assert "everything is in sync, nothing was copied (1 tags unchanged)" in world.airflow.api.log(
         "mirror_first_pushes", last["dag_run_id"], "report"
     )
-    assert requests.get(f"{world.hub.url}/v2/_catalog", timeout=30).json() == before
+    assert requests.get(f"{world.hub.url}/v2/_catalog", timeout=PATIENCE_SECONDS).json() == before
     assert "v9" not in tags_of(world.hub, "team/app")
 
 
@@ -196,7 +198,7 @@ def test_a_storm_is_a_few_runs_and_loses_nothing(world: World) -> None:
         for tag in names[1:]:
             address = f"{world.origin.url}/v2/storm/app/manifests/{tag}"
             headers = {"Content-Type": image.media_type}
-            session.put(address, data=image.content, headers=headers, timeout=30).raise_for_status()
+            session.put(address, data=image.content, headers=headers, timeout=PATIENCE_SECONDS).raise_for_status()
     world.wait_for_tags(world.hub, "storm/app", *names)
     runs = world.wait_for_runs("first", before + 1)[before:]
     # A run amid the storm may fail: docker-registry answers 500 for a digest that is just put under another tag.

@@ -37,6 +37,9 @@ DIGEST = Digest.of(b"image")
 BLOB = Descriptor(media_type="application/octet-stream", digest=DIGEST, size_bytes=5)
 PAGE = b"<html>\r\n<head><title>429 Too Many Requests</title></head>\r\n<body><hr>nginx</body></html>"
 THREADS = 8
+WAVES = 3
+"""Times that all threads may be answered 429 at once: at the start, and where this machine stands still, so that
+requests that were spaced out are sent together."""
 
 
 @dataclass(kw_only=True)
@@ -95,7 +98,7 @@ def test_six_tasks_find_the_pace_of_a_registry_without_a_known_limit() -> None:
 
         assert set(map(len, tasks.map(task, range(6)))) == {50}
     assert limit.counts[200] == 300
-    assert limit.counts[429] <= 60
+    assert limit.counts[429] <= WAVES * 6 * THREADS
 
 
 _TASK = """
@@ -122,7 +125,7 @@ def test_processes_pause_together(tmp_path: Path) -> None:
         tasks = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
         assert [task.communicate(timeout=PATIENCE_SECONDS)[0] for task in tasks] == ["100\n"] * 3
     assert limit.counts[200] == 300
-    assert limit.counts[429] <= 40
+    assert limit.counts[429] <= WAVES * 3 * THREADS
 
 
 @pytest.mark.parametrize(

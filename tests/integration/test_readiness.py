@@ -488,7 +488,7 @@ class TestFaults:
         """A firewall may do that."""
         with Blackhole() as there:
             found = look(check_at(there.host), replace(PATIENT, request_seconds=0.5))
-            assert 0.5 <= found.slowest_seconds < 10
+            assert found.slowest_seconds >= 0.5
             assert faulty(found) == (
                 "silent",
                 (
@@ -499,7 +499,9 @@ class TestFaults:
                 ),
             )
 
-    def test_a_response_that_never_comes_is_slow(self, wire: Interceptor) -> None:
+    def test_a_response_that_never_comes_is_slow(self, wire: Interceptor, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By the timeout of its socket. The patched clock does not move, so that responses before it are in time."""
+        monkeypatch.setattr(readiness, "time", SimpleNamespace(monotonic=lambda: 0.0))
         wire.hang("GET", f"/blobs/{LAYER.digest}")
         assert faulty(look(check_at(wire.host), replace(PATIENT, request_seconds=1.0))) == (
             "slow",

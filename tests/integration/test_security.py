@@ -10,7 +10,6 @@ import os
 import re
 import resource
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -542,12 +541,10 @@ class TestEndlessAnswers:
         sent = itertools.count()
         endless = (b"x" * 65536 for _ in iter(lambda: next(sent), -1))
         reply = Reply(status=status, body=endless, headers={"Location": "/elsewhere"})
-        started = time.monotonic()
         with ScriptedServer(answers(reply)) as registry, closing(client(registry)) as asked:
             with pytest.raises(RegistrySyncError) as caught:
                 list(asked.list_tags(at(registry)))
         assert next(sent) < 3000, "chunks of 64 kB; buffers of connections hold many of them"
-        assert time.monotonic() - started < 20
         assert len(str(caught.value)) < 1000
 
     def test_a_body_that_unpacks_to_gigabytes_is_refused(self) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -45,6 +47,7 @@ from registry_sync.skopeo.copier import CopyResult, Skopeo
 from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.runner import SkopeoProgram
+from registry_sync.skopeo.traffic import Traffic
 from testkit import images
 from testkit.dockerd import Dockerd, require_dockerd
 from testkit.interceptor import Interceptor
@@ -558,11 +561,11 @@ def test_a_silent_destination_is_a_stall(source: RegistryProcess, wire: Intercep
     wire.hang(method, "/(blobs|manifests)/")
     started = time.monotonic()
     error = failure(plain(source), plain(wire), stall_timeout_seconds=1)
+    assert time.monotonic() - started > 1
     assert type(error) is TemporaryError
     assert str(error) == (
         f"the copy of {source.host}/{FROM}@{IMAGE.digest} to {wire.host}/{TO} was ended: no bytes moved for 1 s"
     )
-    assert 1 < time.monotonic() - started < 20
 
 
 @pytest.mark.usefixtures("runner")
@@ -571,10 +574,10 @@ def test_a_slow_copy_is_not_a_stall(
 ) -> None:
     image = images.image([images.big_layer(300_000, seed=2)])
     images.push(source.url, FROM, None, image)
-    source_wire.slow("GET", "/blobs/", 150_000)
+    source_wire.slow("GET", "/blobs/", 60_000)
     started = time.monotonic()
-    copy_once(plain(source_wire), plain(destination), image, stall_timeout_seconds=1)
-    assert time.monotonic() - started > 1.5
+    copy_once(plain(source_wire), plain(destination), image, stall_timeout_seconds=4)
+    assert time.monotonic() - started > 4.5
     assert images.pull_whole(destination.url, TO, image.digest) == {"linux/amd64"}
 
 
@@ -598,11 +601,9 @@ def test_stop_ends_every_copy(source: RegistryProcess, wire: Interceptor) -> Non
             lambda: len([request for request in wire.requests() if request.method == "PATCH"]) >= 3,
             "three uploads began",
         )
-        started = time.monotonic()
         opened.stop()
         for each in copies:
             assert str(each.exception(timeout=PATIENCE_SECONDS)) == STOPPED
-        assert time.monotonic() - started < 20
         assert RUNNERS[-1].running() == []
         wire.clear_requests()
         with pytest.raises(TemporaryError, match=STOPPED):
@@ -724,14 +725,19 @@ def test_skopeo_dies_with_its_worker(source: RegistryProcess, wire: Interceptor,
 
 
 @contextmanager
-def stand_in(directory: Path, program: str) -> Iterator[Skopeo]:
+def stand_in(directory: Path, program: str, *, stall_timeout_seconds: float = PATIENCE_SECONDS) -> Iterator[Skopeo]:
     """Another program in place of skopeo, for behaviour that a real skopeo does not show on demand."""
     path = directory / "stand-in"
     path.write_text(f"#!{sys.executable}\nimport os, signal, sys, time\n{program}")
     path.chmod(0o755)
     endpoint = Endpoint(host="registry.example")
-    limits: dict[str, Any] = {"copy_timeout_seconds": 30.0, "stall_timeout_seconds": 1.0}
-    with Skopeo(lambda: replace(find_skopeo(), path=path), source=endpoint, destination=endpoint, **limits) as opened:
+    with Skopeo(
+        lambda: replace(find_skopeo(), path=path),
+        source=endpoint,
+        destination=endpoint,
+        copy_timeout_seconds=PATIENCE_SECONDS,
+        stall_timeout_seconds=stall_timeout_seconds,
+    ) as opened:
         yield opened
 
 
@@ -748,14 +754,21 @@ def test_skopeo_prints_its_progress_only_where_it_is_logged(
 def test_waking_threads_are_not_progress(tmp_path: Path) -> None:
     """Seen with a silent registry: the threads of a Go program wake each other by a byte through a pipe."""
     program = "out, in_ = os.pipe()\nwhile True: os.write(in_, b'x'); os.read(out, 1); time.sleep(0.02)"
-    with stand_in(tmp_path, program) as opened, pytest.raises(TemporaryError, match="no bytes moved for 1"):
+    opening = stand_in(tmp_path, program, stall_timeout_seconds=1)
+    with opening as opened, pytest.raises(TemporaryError, match="no bytes moved for 1 s"):
         copy(opened, "registry.example", "registry.example")
 
 
-def test_short_lines_are_progress(tmp_path: Path) -> None:
-    """Each line is read at once, so that fewer bytes than one request has are moved between two readings."""
+def test_short_lines_are_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line is read at once, so that fewer bytes than one request has are moved between two readings.
+
+    Each look at the clock takes 10 ms, so that time passes by the number of readings alone.
+    """
+    ticks = count()
+    monkeypatch.setattr(skopeo_process, "Traffic", partial(Traffic, clock=lambda: next(ticks) / 100))
     program = "for number in range(250): print('x' * 100, flush=True); time.sleep(0.01)\nsys.exit(3)"
-    with stand_in(tmp_path, program) as opened, pytest.raises(TemporaryError, match="for an unknown reason"):
+    opening = stand_in(tmp_path, program, stall_timeout_seconds=1)
+    with opening as opened, pytest.raises(TemporaryError, match="for an unknown reason"):
         copy(opened, "registry.example", "registry.example")
 
 
@@ -764,14 +777,14 @@ def test_a_skopeo_that_ignores_sigterm_is_killed(
 ) -> None:
     caplog.set_level(logging.INFO, logger="registry_sync.skopeo")
     monkeypatch.setattr(skopeo_process, "END_SECONDS", 0.3)
-    program = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(60)"
+    program = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(600)"
     with ThreadPoolExecutor(1) as pool, stand_in(tmp_path, program) as opened:
         pending = pool.submit(copy, opened, "registry.example", "registry.example")
         wait_until(lambda: caplog.messages[-1:] == [f"{IMAGE.digest.short}: deaf"], "skopeo ignores signals")
         started = time.monotonic()
         opened.stop()
         assert str(pending.exception(timeout=PATIENCE_SECONDS)) == STOPPED
-        assert 0.3 <= time.monotonic() - started < 20
+        assert time.monotonic() - started >= 0.3
 
 
 def test_full_pipes_do_not_block(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -238,14 +238,14 @@ def test_a_storm_is_a_few_events_and_loses_nothing(airflow: LocalAirflow) -> Non
 def test_a_repeated_request_costs_one_more_look(airflow: LocalAirflow, sender: requests.Session) -> None:
     """A replay is as good as a push that nobody told of: the registry is read, and nothing has changed."""
     forget_events(airflow)
-    sent = next(sent for sent in REQUESTS if sent.kind == "harbor")
+    sent, started = next(sent for sent in REQUESTS if sent.kind == "harbor"), monotonic()
     assert [send(sender, url(airflow, "harbor"), sent).status_code for _ in range(50)] == 50 * [202]
     assert sent.pushes is not None
     repository, tags = sent.pushes[0]
     assert tags is not None
     sleep(3)
     found = wait_for(airflow, "of_harbor", tags[0], repository)
-    assert len(found) <= 3
+    assert len(found) <= (monotonic() - started) / 2 + 2
     assert runs_to_come(airflow, "of_harbor") == 1
 
 
@@ -294,6 +294,6 @@ def test_what_waits_is_stored_when_the_server_ends(airflow: LocalAirflow, sender
     bodies = [json.dumps({"repository": "team/app", "updated_tags": [tag]}) for tag in tags]
     address = url(airflow, "own", "mirror")
     assert [sender.post(address, data=body, timeout=PATIENCE_SECONDS).status_code for body in bodies] == 10 * [202]
-    airflow.stop()
+    airflow.terminate("api-server")
     named = {tag for event in events(airflow, "own") for push in event.pushes for tag in push.tags or ()}
     assert set(tags) <= named

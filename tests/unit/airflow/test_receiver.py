@@ -33,6 +33,7 @@ from registry_sync.events.addresses import Address
 from registry_sync.events.gathering import INTERVAL_SECONDS, Batch
 from registry_sync.events.push import Push
 from registry_sync.events.subscription import Subscription
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 from testkit.webhooks import SECRET, load_requests
 
 QUAY, HARBOR, OPEN = (Address(scope="registry", name=name) for name in ("quay", "harbor", "open"))
@@ -68,15 +69,11 @@ class Store:
         self.batches.append(batch)
 
     def wait(self, number: int) -> list[Batch]:
-        deadline = monotonic() + 30
-        while len(self.batches) < number and monotonic() < deadline:
-            sleep(0.01)
+        wait_until(lambda: len(self.batches) >= number, f"{number} batches are stored")
         return self.batches
 
     def wait_for_failures(self, number: int) -> None:
-        deadline = monotonic() + 30
-        while self.failures < number and monotonic() < deadline:
-            sleep(0.01)
+        wait_until(lambda: self.failures >= number, f"{number} batches are refused")
 
 
 @pytest.fixture
@@ -194,12 +191,12 @@ def test_a_storm_becomes_few_batches_and_loses_nothing(client: TestClient, store
     for number in range(300):
         assert client.post(path(OWN), json=push(f"v{number % 40}")).status_code == 202
     assert client.post(path(OWN), json=push("last")).status_code == 202
-    deadline = monotonic() + 30
-    tags: set[str] = set()
-    while "last" not in tags and monotonic() < deadline:
-        tags = {tag for batch in list(store.batches) for push in batch.pushes for tag in push.tags or ()}
-        sleep(0.05)
-    assert tags == {"last", *(f"v{number}" for number in range(40))}
+
+    def stored() -> set[str]:
+        return {tag for batch in list(store.batches) for push in batch.pushes for tag in push.tags or ()}
+
+    wait_until(lambda: "last" in stored(), "the last push is stored")
+    assert stored() == {"last", *(f"v{number}" for number in range(40))}
     assert len(store.batches) <= (monotonic() - started) / INTERVAL_SECONDS + 3
 
 
@@ -207,6 +204,7 @@ def test_requests_beyond_the_rate_are_to_come_later(client: TestClient, monkeypa
     """Each address has a rate of its own, and what is refused counts too."""
     monkeypatch.setattr(rate, "CAPACITY", 2)
     monkeypatch.setattr(rate, "REQUESTS_PER_SECOND", 0.01)
+    monkeypatch.setattr("registry_sync.airflow.receiver.app.monotonic", lambda: 1000.0)
     statuses = [client.post(path(QUAY), content=body).status_code for body in (b"{", b"{}", b"{}", b"{}")]
     assert statuses == [400, 200, 429, 429]
     answer = client.post(path(QUAY), json=push("v1"))
@@ -248,7 +246,7 @@ def test_what_is_being_stored_when_the_server_ends_is_stored_again(store: Store)
         calls += 1
         if calls == 1:
             begun.set()
-            ends.wait(30)
+            ends.wait(PATIENCE_SECONDS)
             raise ConnectionError
         store(found)
 
@@ -256,7 +254,7 @@ def test_what_is_being_stored_when_the_server_ends_is_stored_again(store: Store)
 
     async def run() -> None:
         emitter.add([batch("v1"), batch("v2", mirror="n")])
-        await asyncio.to_thread(begun.wait, 30)
+        await asyncio.to_thread(begun.wait, PATIENCE_SECONDS)
         await emitter.end()
         ends.set()
 
@@ -280,7 +278,7 @@ def chunks(*parts: bytes, end: bool = True) -> Callable[[], Any]:
             return messages.pop(0)
         if end:
             return {"type": "http.disconnect"}
-        await asyncio.sleep(60)
+        await asyncio.sleep(PATIENCE_SECONDS)
         raise AssertionError
 
     return receive
@@ -370,8 +368,9 @@ def test_a_secret_that_was_never_read_is_not_taken_for_a_missing_one(caplog: pyt
     ]
 
 
-def test_the_first_requests_wait_until_the_mirrors_are_read(store: Store) -> None:
+def test_the_first_requests_wait_until_the_mirrors_are_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that has just started reads them once. A genuine request meanwhile is not refused."""
+    monkeypatch.setattr("registry_sync.airflow.receiver.app.KNOWN_SECONDS", float("inf"))
     reads = []
 
     def read() -> dict[Address, tuple[Subscription, ...]]:
