@@ -22,12 +22,14 @@ from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.vendors.quay import QuayClient
 from registry_sync.registry.wire import rate_limit
+from registry_sync.sync.content import pauses
 from testkit import images
 from testkit.clients import connect
 from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
 from testkit.routes import counted, make_route, run_route
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
+from testkit.sleeping_clock import SleepingClock
 from testkit.waiting import PATIENCE_SECONDS
 from tests.integration.conftest import SkopeoLog
 
@@ -142,6 +144,24 @@ def test_skopeo_copies_again_after_a_pause(
     report = run_route(make_route(source, wire, name))
     assert counted(report) == {"copied": 2}
     assert len(skopeo_log.copies) == 3
+
+
+def test_a_long_copy_is_repeated_after_its_first_429(
+    source: RegistryProcess,
+    wire: Interceptor,
+    name: str,
+    skopeo_log: SkopeoLog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its layers take longer than 429s are waited for, by a clock of this test."""
+    clock = SleepingClock()
+    monkeypatch.setattr(pauses, "time", clock)
+    content = images.image([images.layer({"message": name.encode()})])
+    images.push(source.url, name, "v1", content)
+    wire.after("POST", "/blobs/uploads/", lambda _: clock.sleep(rate_limit.PATIENCE_SECONDS + 1), times=1)
+    wire.answer("PUT", f"/manifests/{content.digest}$", 429, PAGE, times=1)
+    assert counted(run_route(make_route(source, wire, name))) == {"copied": 1}
+    assert len(skopeo_log.copies) == 2
 
 
 def test_skopeo_waits_for_a_pause_that_another_task_began(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,9 +23,10 @@ def send_between_pauses(session: Session, send: Callable[[], T]) -> T:
 
     For senders that do not repeat their requests, such as skopeo.
 
-    :raises RateLimited: after repetitions for five minutes, or at once for a limit that lasts longer than a pause.
+    :raises RateLimited: after repetitions for five minutes, or at once for a limit that lasts longer than a pause. The
+        time that ``send`` took before its first 429 does not count.
     """
-    ends = time.monotonic() + PATIENCE_SECONDS
+    ends = math.inf
     while True:
         session.source.wait_for_pause()
         session.destination.wait_for_pause()
@@ -34,6 +36,7 @@ def send_between_pauses(session: Session, send: Callable[[], T]) -> T:
         except RateLimited as error:
             if (error.retry_at - datetime.now(UTC)).total_seconds() > LONGEST_PAUSE_SECONDS:
                 raise
+            ends = min(ends, time.monotonic() + PATIENCE_SECONDS)
             _pause(session, error, max(started, time.monotonic() - _AT_ONCE_SECONDS))
             if time.monotonic() >= ends:
                 raise lasting_limit(str(error), PATIENCE_SECONDS) from error
