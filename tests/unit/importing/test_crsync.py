@@ -63,7 +63,7 @@ def test_one_run_has_no_schedule(run: Run) -> None:
 @pytest.mark.parametrize(
     ("flag", "remark"),
     [
-        ("--quay-api-token=hunter2", "--quay-api-token: the Connection of the source can hold it: docs/registries.md"),
+        ("--quay-api-token=hunter2", "--quay-api-token: the source's Connection can hold it: docs/registry-quay.md"),
         ("--loop --sync-interval=soon", "--sync-interval is 'soon', not a number of seconds"),
         ("--other-secret hunter2", "--other-secret is unknown to the import; look up its meaning"),
     ],

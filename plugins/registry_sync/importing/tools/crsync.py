@@ -120,7 +120,7 @@ def _about_flags(flags: Mapping[str, _Flag]) -> Iterator[Remark]:
     if port := flags.get("metrics-port"):
         yield _remark(port, "--metrics-port has no counterpart: docs/metrics.md says where the metrics are")
     if token := flags.get("quay-api-token"):
-        text = "--quay-api-token: the Connection of the source can hold it: docs/registries.md"
+        text = "--quay-api-token: the source's Connection can hold it: docs/registry-quay.md"
         yield _remark(token, text, is_lost=True)
     for flag in flags.values():
         if flag.name not in (*_VALUES, *_SWITCHES):
