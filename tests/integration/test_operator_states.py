@@ -284,6 +284,34 @@ class TestReport:
         assert again.report(**states).state == "success"
         assert {key for _, key in again.api.stored} == {DESTINATION_KEY, index_key(0), name, tags_key(name)}
 
+    @pytest.mark.parametrize("repair", ["a run of one repository", "another namespace fails", "it fails again"])
+    def test_the_failure_of_a_namespace_ends_when_it_is_listed_again(
+        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str, repair: str
+    ) -> None:
+        """Also by a run that does not list all routes."""
+        namespace = name.rpartition("/")[2]
+        push(source, name, "v1")
+        push(source, f"{namespace}/one", "v1")
+        with Interceptor(source.url) as front:
+            front.answer("GET", "/v2/_catalog", 403)
+            rules = [name, {"namespace": namespace}]
+            first = new_run(front, wire, *rules)
+            assert first.copy().state == "success"
+            assert first.report(**{PLAN: "success", f"{COPY}_0": "success"}).state == "failed"
+            assert set(first.rows_stored()) == {name, namespace}
+            if repair != "it fails again":
+                front.clear_rules()
+            others = [{"namespace": "absent"}] if repair == "another namespace fails" else []
+            second = new_run(front, wire, *rules, *others)
+            second.api.stored = first.api.stored
+            if not others:
+                second.api.conf = {"repositories": [name]}
+            assert second.copy().state == "success"
+            second.report(**{PLAN: "success", f"{COPY}_0": "success"})
+        is_failing = repair == "it fails again"
+        assert (namespace in second.rows_stored()) == is_failing
+        assert ((ASSET, namespace) in second.api.stored) == is_failing
+
     def test_a_list_that_failed_is_a_problem_since_then(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
     ) -> None:

@@ -118,7 +118,7 @@ REPORT_KEY = "report"
 DISABLED_KEY = "disabled_routes"
 ALL_ROUTES = "*"
 LISTED_KEY = "listed_routes"
-"""The XCom key of the names of all routes, of a run that listed them completely."""
+"""The XCom key of the names of all routes, of a run that listed them completely; of another, the listed namespaces."""
 
 LISTING_ERROR_KEY = "listing_error"
 """The XCom key of the reason that the routes to a destination could not be listed."""

@@ -54,11 +54,13 @@ class Discovery:
     """The routes of a mirror to one destination, in the order of their labels, and the repositories that get none.
 
     :ivar unlisted: namespaces that could not be listed.
+    :ivar listed: namespaces that the source listed.
     """
 
     routes: tuple[FoundRoute, ...]
     failures: tuple[FailedRepository, ...] = ()
     unlisted: tuple[str, ...] = ()
+    listed: frozenset[str] = frozenset()
 
 
 ListRepositories = Callable[[str, bool], Mapping[str, datetime | None]]
@@ -103,6 +105,7 @@ def expand_routes(
         routes=tuple(sorted(routes, key=lambda candidate: candidate.route.label)),
         failures=tuple(sorted(failures, key=lambda failure: failure.name)),
         unlisted=found.unlisted,
+        listed=found.listed,
     )
 
 
@@ -136,8 +139,12 @@ def _find_in_namespaces(
             else:
                 routes.append(FoundRoute(route=route, modified_at=repositories[name]))
         taken |= repositories.keys()
+    namespaces = {rule.namespace for rule in mirror.rules if isinstance(rule, NamespaceRule)}
     return Discovery(
-        routes=tuple(routes), failures=tuple(failures), unlisted=tuple(rule.namespace for rule in unlisted)
+        routes=tuple(routes),
+        failures=tuple(failures),
+        unlisted=tuple(rule.namespace for rule in unlisted),
+        listed=frozenset(namespaces.difference(rule.namespace for rule in unlisted)),
     )
 
 

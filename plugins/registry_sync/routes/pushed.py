@@ -63,13 +63,15 @@ def expand_pushed(
     """
     finding = tuple(_finding(mirror, frozenset(names) - _written(mirror, source)))
     rules = tuple(rule for rule in mirror.rules if isinstance(rule, RepositoryRule) or rule in finding)
-    lister = list_repositories if _needs_listing(mirror, source) else _only(names)
+    is_listed = _needs_listing(mirror, source)
+    lister = list_repositories if is_listed else _only(names)
     found = expand_routes(replace(mirror, rules=rules), source, destination, lister, now)
     namespaces = {rule.namespace for rule in finding}
     return replace(
         found,
         routes=tuple(entry for entry in found.routes if entry.route.source_repository.name in names),
         failures=tuple(entry for entry in found.failures if entry.name in names or entry.name in namespaces),
+        listed=found.listed if is_listed else frozenset(),
     )
 
 

@@ -142,6 +142,17 @@ def test_a_repository_without_a_route_gets_a_row() -> None:
     assert (fixed.gone, routes(fixed)) == (("team/Bad",), {"a"})
 
 
+def test_the_row_of_a_namespace_ends_with_a_run_that_lists_it() -> None:
+    """Also with one that does not list all routes, such as for pushes, unless the listing failed again."""
+    failing = run(0, row("team/app"), listed=None, failed={"team": figures(failing_since=hour(0)), "old": figures()})
+    narrow = run(1, row("team/app"), listed=None, looks_at_all=False)
+    assert routes(after(failing, narrow)) == {"team/app", "team", "old"}
+    ended = after(failing, replace(narrow, listed_again=frozenset({"team"})))
+    assert (routes(ended), ended.gone) == ({"team/app", "old"}, ("team",))
+    again = replace(narrow, listed_again=frozenset({"team"}), failed={"team": figures(1)})
+    assert routes(after(failing, again)) == {"team/app", "team", "old"}
+
+
 def test_a_row_that_could_not_be_stored_stays() -> None:
     record = after(run(0, row("a")), run(1, replace(row("a"), figures=None)))
     assert record.parts[0].routes["a"] == figures(0)

@@ -123,7 +123,9 @@ class ListRoutesOperator(BaseOperator):
         found, window = self._find_routes(window)
         names = route_names(candidate.route for candidate in found.routes)
         last_look = read_last_look(context, self.destination.name)
-        if not params["repositories"]:
+        if params["repositories"]:
+            self._push_namespaces(context, found)
+        else:
             found = self._compare(context, found, names, last_look, window)
         selected = self._split_disabled(context, select_routes(found, params["repositories"] or []), names)
         accepted = assign_accepted(moved, [entry.route for entry in selected.routes])
@@ -165,7 +167,14 @@ class ListRoutesOperator(BaseOperator):
             kept |= {failure.name for failure in found.failures}
             kept |= {name for name in earlier if name.startswith(unlisted)}
             context["ti"].xcom_push(LISTED_KEY, {"names": sorted(names.values()), "kept_sources": sorted(kept)})
+        else:
+            self._push_namespaces(context, found)
         return replace(found, failures=(*found.failures, *failures))
+
+    def _push_namespaces(self, context: Context, found: Discovery) -> None:
+        """Push the namespaces that were listed, for a run that does not know all routes: their failures end."""
+        if found.listed:
+            context["ti"].xcom_push(LISTED_KEY, {"namespaces": sorted(found.listed)})
 
     def _split_disabled(self, context: Context, found: Discovery, names: Mapping[str, str]) -> Discovery:
         """The routes that are not disabled. Pushes the others for the task ``report``, by their names in the state."""

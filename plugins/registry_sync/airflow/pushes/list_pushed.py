@@ -42,6 +42,7 @@ class ListPushedRoutesOperator(ListRoutesOperator):
         pushed = pull_pushed(context)
         self._check_skopeo(task_label(context))
         found = self._find_pushed(pushed)
+        self._push_namespaces(context, found)
         names = route_names(entry.route for entry in found.routes)
         selected = self._split_disabled(context, found, names)
         self._push_failures(context, selected.failures)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from registry_sync.state.document import as_document
 from registry_sync.state.names import DESTINATION_KEY, index_key, source_of, tags_key
 from registry_sync.state.recording.record import Look, record_failure
 from registry_sync.state.recording.record_run import DestinationRecord, ListedRoutes, RunOfDestination, record_run
+from registry_sync.state.route import RouteState
 from registry_sync.state.run_row import RunRow
 from registry_sync.state.store import StateStore
 from registry_sync.sync.report import RouteReport
@@ -80,12 +81,20 @@ def _record(context: Context, ended: EndedRun) -> None:
         earlier, parts = None, []
     failed = dict(_unrouted_rows(context, store, ended, parts, now))
     known = [name for part in parts for name in part.routes]
-    record = record_run(_run(context, ended, failed, now, known), earlier, parts)
+    document = _pull_listed(context, place.destination.name) if ended.was_listed else {}
+    run = _run(context, ended, failed, now, known, _listed(document))
+    run = replace(run, listed_again=_listed_again(store, document, known))
+    record = record_run(run, earlier, parts)
     _write(store, record, parts)
 
 
 def _run(
-    context: Context, ended: EndedRun, failed: dict[str, RouteFigures], now: datetime, known: Sequence[str]
+    context: Context,
+    ended: EndedRun,
+    failed: dict[str, RouteFigures],
+    now: datetime,
+    known: Sequence[str],
+    listed: ListedRoutes | None,
 ) -> RunOfDestination:
     place = ended.place
     reported = {row.route for row in ended.rows if row.figures}
@@ -98,7 +107,7 @@ def _run(
         ended_at=now,
         is_failed=ended.is_failed,
         summary=ended.summary,
-        listed=_listed(context, place.destination.name) if ended.was_listed else None,
+        listed=listed,
         looks_at_all=_looks_at_all(context),
         rows=ended.rows,
         failed=failed,
@@ -110,12 +119,25 @@ def _run(
     )
 
 
-def _listed(context: Context, destination: str) -> ListedRoutes | None:
+def _pull_listed(context: Context, destination: str) -> Mapping[str, list[str]]:
+    """The lists of the run, of all routes or of namespaces; empty without any."""
+    return context["ti"].xcom_pull(task_ids=routes_task(destination), key=LISTED_KEY) or {}
+
+
+def _listed(document: Mapping[str, list[str]]) -> ListedRoutes | None:
     """All routes, if the run listed them completely."""
-    document = context["ti"].xcom_pull(task_ids=routes_task(destination), key=LISTED_KEY)
-    if document is None:
+    if "names" not in document:
         return None
     return ListedRoutes(names=frozenset(document["names"]), kept_sources=frozenset(document["kept_sources"]))
+
+
+def _listed_again(store: StateStore, document: Mapping[str, list[str]], known: Sequence[str]) -> frozenset[str]:
+    """The rows of namespaces that could not be listed earlier, and that the run listed.
+
+    A repository may have the name of a namespace. Its state has the name of its copy, and that of a namespace a host.
+    """
+    states = {name: read_state(store, name, RouteState) for name in document.get("namespaces", ()) if name in known}
+    return frozenset(name for name, state in states.items() if state and "/" not in state.destination)
 
 
 def _disabled(context: Context, destination: str, known: Sequence[str]) -> dict[str, datetime | None]:

@@ -44,6 +44,7 @@ class RunOfDestination:
     :ivar rows: of the tasks that left one; ``unreported`` are the names of routes of which nothing was stored.
     :ivar disabled: routes that the run left out because they are disabled, and until when.
     :ivar failed: rows of repositories that have no route, by name.
+    :ivar listed_again: rows of namespaces that could not be listed earlier, of a run that listed them, but not all.
     :ivar listing_failure: set when the routes could not be listed.
     :ivar is_of_pushes: events started it, so that it says nothing about the schedule or about all routes.
     """
@@ -60,6 +61,7 @@ class RunOfDestination:
     looks_at_all: bool = False
     rows: Sequence[RunRow] = ()
     failed: Mapping[str, RouteFigures]
+    listed_again: Collection[str] = ()
     unreported: Sequence[str] = ()
     disabled: Mapping[str, datetime | None] = field(default_factory=dict)
     listing_failure: Failure | None = None
@@ -154,11 +156,13 @@ def _nothing_known(run: RunOfDestination) -> DestinationState:
 
 
 def _gone(run: RunOfDestination, parts: Sequence[RouteIndex]) -> tuple[str, ...]:
-    """The routes of the index that no longer exist, by a run that listed all."""
-    if run.listed is None:
-        return ()
+    """The routes of the index that no longer exist, by a run that listed all, and failures of namespaces that ended."""
     new: Collection[str] = run.failed
-    return tuple(name for part in parts for name in part.routes if not run.listed.has(name) and name not in new)
+    return tuple(name for part in parts for name in part.routes if _has_ended(run, name) and name not in new)
+
+
+def _has_ended(run: RunOfDestination, name: str) -> bool:
+    return name in run.listed_again or (run.listed is not None and not run.listed.has(name))
 
 
 def _unreported(run: RunOfDestination, before: DestinationState) -> list[str]:
