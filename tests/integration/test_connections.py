@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ import pytest
 
 from registry_sync.errors import ConfigurationError, NotFound, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.wire import pools
+from registry_sync.registry.wire import connections, pools
 from registry_sync.registry.wire.exchange import MAX_ERROR_BYTES, RequestLimits
 from registry_sync.registry.wire.transport import Transport
 from testkit.proxy import ForwardProxy
@@ -122,6 +122,31 @@ def dead() -> Iterator[str]:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+class TestManyHosts:
+    """A registry may redirect each blob to a host of its own."""
+
+    def follow(self, hosts: int, blobs: Sequence[int]) -> list[int]:
+        """Read blobs by redirects to hosts of these numbers. Returns the connections to the registry and each host."""
+        with ExitStack() as stack:
+            servers = [stack.enter_context(ScriptedServer(lambda _: Reply(body=b"blob"))) for _ in range(hosts)]
+
+            def redirect(request: ScriptedRequest) -> Reply:
+                target = servers[int(request.target.rpartition("/")[2])]
+                return Reply(status=307, headers={"Location": f"http://{target.host}/blob"})
+
+            registry = stack.enter_context(ScriptedServer(redirect))
+            asked = stack.enter_context(transport(registry.host))
+            assert [asked.call("GET", f"/v2/a/blobs/{number}").content for number in blobs] == len(blobs) * [b"blob"]
+            return [server.connections for server in (registry, *servers)]
+
+    def test_connections_to_a_dozen_are_kept(self) -> None:
+        assert self.follow(12, [*range(12), *range(12)]) == 13 * [1]
+
+    def test_those_that_were_not_used_for_the_longest_time_are_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connections, "MOST_HOSTS", 3)
+        assert self.follow(3, [0, 1, 0, 2, 0, 1]) == [1, 1, 2, 1]
 
 
 class TestProxies:

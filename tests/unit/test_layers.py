@@ -50,8 +50,9 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "urllib3": ("registry.wire", "skopeo.container"),
     "http.client": (
         "registry.wire.deadline",
+        "registry.wire.framing",
         "registry.wire.http_errors",
-        "registry.wire.plain_request",
+        "registry.wire.pools",
         "registry.wire.raw_response",
         "registry.wire.response_head",
     ),

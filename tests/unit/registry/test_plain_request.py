@@ -7,7 +7,7 @@ import pytest
 
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.wire.exchange import Exchange, Request, RequestLimits
-from registry_sync.registry.wire.plain_request import request_head
+from registry_sync.registry.wire.plain_request import host_field, request_head
 from testkit.scripted import Reply, ScriptedServer
 
 HEADERS = {"Accept-Encoding": "gzip", "Accept": "*/*"}
@@ -41,7 +41,8 @@ def test_a_head_has_the_lines_that_python_sends(
     kind: type[http.client.HTTPConnection], host: str, port: int, method: str, body: bytes | None
 ) -> None:
     connection, kept = kind(host, port), Kept()
-    ours = request_head(connection, method, "/v2/x?a=%3D", HEADERS, body).split(b"\r\n")
+    field = host_field(connection.host, connection.port, connection.default_port)
+    ours = request_head(field, method, "/v2/x?a=%3D", HEADERS, body).split(b"\r\n")
     connection.sock = kept
     connection.request(method, "/v2/x?a=%3D", body=body, headers=HEADERS)
     python = kept.content.removesuffix(body or b"").split(b"\r\n")

@@ -7,28 +7,50 @@ import re
 import ssl
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import certifi
-from urllib3 import PoolManager, ProxyManager, Timeout
+from urllib3 import PoolManager, ProxyManager
+from urllib3.connection import port_by_scheme
 from urllib3.exceptions import LocationValueError, ProxySchemeUnknown
-from urllib3.util import make_headers
+from urllib3.util import make_headers, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry.endpoint import ClientCertificate, Endpoint
 from registry_sync.registry.proxies import proxy_of
-from registry_sync.registry.wire.plain_request import Body
-from registry_sync.registry.wire.pools import NO_RETRIES, OpenConnections, deadline_pools
-from registry_sync.registry.wire.raw_response import DecodedResponse, RawResponse
+from registry_sync.registry.wire.plain_request import Body, host_field, request_head
+from registry_sync.registry.wire.pools import HostPool, OpenConnections, noted_pools
+from registry_sync.registry.wire.raw_response import RawResponse
 from registry_sync.registry.wire.urls import shown_url, split_origin
 from registry_sync.worker.private_directory import private_directory, writing
 
 _PLAIN_TARGET = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*")
 """Path and query without characters that have to be encoded, and with those that are, in capitals."""
+
+
+MOST_HOSTS = 32
+"""Hosts with kept connections. A registry may redirect each blob to a host of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """The way to a host.
+
+    :ivar host: the field ``Host`` of requests.
+    :ivar proxy: the URL of a proxy that forwards requests for plain HTTP. It takes whole URLs.
+    :ivar prefix: of their targets, for such a proxy.
+    :ivar fields: header fields for it.
+    """
+
+    pool: HostPool
+    host: str
+    proxy: str = ""
+    prefix: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 class Connections:
@@ -45,12 +67,12 @@ class Connections:
         self._endpoint = endpoint
         self._max_connections = max_connections
         self._managers: dict[tuple[str, str, bool], PoolManager] = {}
-        self._pools: dict[str, Any] = {}
+        self._ways: dict[str, _Way] = {}
         self._proxies: dict[str, str] = {}
         self._lock = threading.Lock()
         self._is_closed = False
         self._opened = OpenConnections()
-        self._pool_classes = deadline_pools(self._opened)
+        self._pool_classes = noted_pools(self._opened)
 
     def proxy_of(self, url: str) -> str:
         """The URL of the proxy for ``url``; empty without one. The environment is read once for each host."""
@@ -72,30 +94,27 @@ class Connections:
         headers: Mapping[str, str],
         body: Body,
         connect_seconds: float,
-        read_seconds: float,
+        seconds: float,
     ) -> RawResponse:
         """Send a request, and read the head of its response.
 
-        A URL that needs no changes goes to the pool of its host, because urllib3 parses each URL otherwise.
-
+        :param seconds: timeout of each write and each read.
         :raises HTTPError: one of urllib3's.
         :raises ConfigurationError: for a proxy or a bundle of certificates that cannot be used.
         """
-        proxy, (origin, target) = self.proxy_of(url), split_origin(url)
-        if proxy or "/." in target or not _PLAIN_TARGET.fullmatch(target):
-            timeout = Timeout(connect=connect_seconds, read=read_seconds)
-            options: Any = {"headers": headers, "body": body, "timeout": timeout}
-            options |= {"redirect": False, "retries": NO_RETRIES, "preload_content": False}
-            return DecodedResponse(self._manager(url, proxy).urlopen(method, url, **options))
-        response: RawResponse = self._pool(origin, url).send(
-            method, target, headers=headers, body=body, connect_seconds=connect_seconds, read_seconds=read_seconds
-        )
-        return response
+        origin, target = split_origin(url)
+        way = self._ways.get(origin) or self._find_way(origin)
+        if "/." in target or not _PLAIN_TARGET.fullmatch(target):
+            target = parse_url(url).request_uri
+        if way.proxy:
+            target, headers = way.prefix + target, {**headers, **way.fields}
+        head = request_head(way.host, method, target, headers, body)
+        return way.pool.send(method, target, head, body, connect_seconds=connect_seconds, seconds=seconds)
 
     def count(self, url: str) -> int:
         """The connections to the host of a URL that were opened so far."""
-        pool = self._pools.get(split_origin(url)[0])
-        return pool.num_connections if pool else 0
+        way = self._ways.get(split_origin(url)[0])
+        return way.pool.opened if way else 0
 
     def connect(self, url: str, seconds: float) -> None:
         """Open one connection more to the host of a URL. None through a proxy, and none that would not be kept.
@@ -103,29 +122,50 @@ class Connections:
         :raises HTTPError: one of urllib3's.
         """
         if not (self._is_closed or self.proxy_of(url)):
-            self._pool(split_origin(url)[0], url).connect(seconds)
+            self._find_way(split_origin(url)[0]).pool.connect(seconds)
 
-    def _pool(self, origin: str, url: str) -> Any:
-        """The pool of a host that is reached without a proxy."""
-        if origin not in self._pools:
-            self._pools.setdefault(origin, self._manager(url, "").connection_from_url(origin))
-        return self._pools[origin]
+    def _find_way(self, origin: str) -> _Way:
+        """The way to a host. Of very many hosts, that without a request for the longest time is closed."""
+        with self._lock:
+            if origin not in self._ways:
+                self._close_oldest()
+                self._ways[origin] = self._make_way(origin)
+            return self._ways[origin]
+
+    def _close_oldest(self) -> None:
+        idle = [origin for origin, way in self._ways.items() if way.pool.is_idle]
+        if idle and len(self._ways) >= MOST_HOSTS:
+            oldest = self._ways.pop(min(idle, key=lambda origin: self._ways[origin].pool.used_at)).pool
+            if all(way.pool is not oldest for way in self._ways.values()):  # hosts may share a proxy
+                oldest.close()
+
+    def _make_way(self, origin: str) -> _Way:
+        """A way to a host. All plain hosts behind a proxy share the connections to it."""
+        proxy, address = self.proxy_of(origin), parse_url(origin)
+        host = host_field((address.host or "").strip("[]"), address.port, port_by_scheme.get(address.scheme or ""))
+        if not proxy or address.scheme == "https":
+            return _Way(pool=self._make_pool(origin, proxy, tunnels=bool(proxy)), host=host)
+        shared = next((way.pool for way in self._ways.values() if way.proxy == proxy), None)
+        pool = shared or self._make_pool(origin, proxy, tunnels=False)
+        fields = _proxy_authorization(proxy)
+        return _Way(pool=pool, host=host, proxy=proxy, prefix=f"http://{host}", fields=fields)
+
+    def _make_pool(self, origin: str, proxy: str, *, tunnels: bool) -> HostPool:
+        maker = self._manager(origin, proxy).connection_from_url(origin)
+        return HostPool(maker, self._max_connections, tunnels=tunnels)
 
     def _manager(self, url: str, proxy: str) -> PoolManager:
         parts = urlsplit(url)
         key = (parts.scheme, proxy, parts.netloc == self._endpoint.host)
         if key not in self._managers:
-            with self._lock:
-                self._managers.setdefault(key, self._open(*key))
+            self._managers[key] = self._open(*key)
         return self._managers[key]
 
     def close(self) -> None:
         """Close the connections that are not in use."""
         self._is_closed = True
-        for manager in list(self._managers.values()):
-            manager.clear()
-        while self._pools:
-            self._pools.popitem()[1].close()
+        while self._ways:
+            self._ways.popitem()[1].pool.close()
 
     def abort(self) -> None:
         """Break off all connections. Safe in a signal handler."""
@@ -139,7 +179,7 @@ class Connections:
         return manager
 
     def _open_direct(self, context: ssl.SSLContext | None) -> PoolManager:
-        return PoolManager(maxsize=self._max_connections, ssl_context=context)
+        return PoolManager(maxsize=1, ssl_context=context)
 
     def _tls_context(self, certificate: ClientCertificate | None) -> ssl.SSLContext:
         if self._endpoint.ca_pem:
@@ -152,7 +192,7 @@ class Connections:
                 proxy,
                 proxy_headers=_proxy_authorization(proxy),
                 proxy_ssl_context=self._tls_context(None) if proxy.startswith("https:") else None,
-                maxsize=self._max_connections,
+                maxsize=1,
                 ssl_context=context,
             )
         except (LocationValueError, ProxySchemeUnknown, ValueError) as error:

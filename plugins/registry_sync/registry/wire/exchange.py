@@ -21,7 +21,6 @@ from registry_sync.registry.sent_secrets import SentSecrets
 from registry_sync.registry.wire.connections import Connections
 from registry_sync.registry.wire.deadline import DeadlineExceeded
 from registry_sync.registry.wire.http_errors import LONGEST_PROBLEM, decode_exception
-from registry_sync.registry.wire.pools import write_timeout
 from registry_sync.registry.wire.proxy_errors import decode_proxy_response
 from registry_sync.registry.wire.rate_limit import PATIENCE_SECONDS
 from registry_sync.registry.wire.raw_response import RawResponse
@@ -188,16 +187,14 @@ class Exchange:
             headers["Authorization"] = authorization
         if isinstance(request.body, Body):
             headers["Content-Length"] = str(len(request.body))
-        seconds = request.read_seconds or self._limits.read_seconds
-        with write_timeout(seconds):
-            return self._connections.send(
-                request.method,
-                request.url,
-                headers=headers,
-                body=request.body,
-                connect_seconds=self._limits.connect_seconds,
-                read_seconds=seconds,
-            )
+        return self._connections.send(
+            request.method,
+            request.url,
+            headers=headers,
+            body=request.body,
+            connect_seconds=self._limits.connect_seconds,
+            seconds=request.read_seconds or self._limits.read_seconds,
+        )
 
 
 def _read(raw: RawResponse, request: Request) -> bytes:
