@@ -45,13 +45,17 @@ class SentSecrets:
 
     def note(self, authorization: str | None, headers: Mapping[str, str], login: object) -> None:
         """Note the secrets of a request before it is sent. :param login: the body of a POST, which may be one."""
-        values = (value for name, value in headers.items() if _NAMES_SECRET.search(name))
-        for value in (authorization or "", *values):
-            if value not in self._noted:
-                self._noted.add(value)
-                self._add(*_parts_of_header(value))
-        if isinstance(login, bytes) and len(login) <= _LONGEST_LOGIN:
+        if authorization and authorization not in self._noted:
+            self._note_header(authorization)
+        for name, value in headers.items():
+            if _NAMES_SECRET.search(name) and value not in self._noted:
+                self._note_header(value)
+        if login and isinstance(login, bytes) and len(login) <= _LONGEST_LOGIN:
             self._add(*_secrets_of_login(login))
+
+    def _note_header(self, value: str) -> None:
+        self._noted.add(value)
+        self._add(*_parts_of_header(value))
 
     def redact(self, text: str) -> str:
         """The text with a mask in place of each secret, in any form that a server may quote it in."""

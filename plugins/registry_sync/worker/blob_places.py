@@ -13,7 +13,7 @@ import os
 import struct
 import zlib
 
-from registry_sync.worker.shared_directory import shared_directory
+from registry_sync.worker.shared_directory import shared_file
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class BlobPlaces:
 
 
 def _open() -> int | None:
-    directory = shared_directory()
-    if directory is None:
+    path = shared_file("blob_places")
+    if path is None:
         return None
-    return os.open(directory / "blob_places", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

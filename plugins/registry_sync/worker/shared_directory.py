@@ -16,10 +16,14 @@ def shared_directory() -> Path | None:
 
     Where users share the temporary directory, another user may have created the name first.
     """
-    try:
-        return _make(Path(tempfile.gettempdir()))  # tests for free space
-    except OSError:
-        return None
+    directory = _shared()
+    return Path(directory) if directory else None
+
+
+def shared_file(name: str) -> str | None:
+    """The path of a file in the directory; ``None`` without one. Each lock needs it: a ``Path`` would be slower."""
+    directory = _shared()
+    return f"{directory}/{name}" if directory else None
 
 
 def memory_directory(*, needed_bytes: int) -> Path | None:
@@ -29,18 +33,26 @@ def memory_directory(*, needed_bytes: int) -> Path | None:
     """
     try:
         status = os.statvfs(MEMORY)
-        return _make(MEMORY) if status.f_bavail * status.f_frsize >= needed_bytes else None
+        directory = _make(str(MEMORY)) if status.f_bavail * status.f_frsize >= needed_bytes else None
+    except OSError:
+        return None
+    return Path(directory) if directory else None
+
+
+def _shared() -> str | None:
+    try:
+        return _make(tempfile.gettempdir())  # tests for free space
     except OSError:
         return None
 
 
-def _make(parent: Path) -> Path | None:
+def _make(parent: str) -> str | None:
     """:raises OSError: when it cannot be created."""
-    directory = parent / f"registry_sync-{os.getuid()}"
+    directory = f"{parent}/registry_sync-{os.getuid()}"
     try:
         status = os.lstat(directory)
     except FileNotFoundError:
-        directory.mkdir(mode=0o700, exist_ok=True)
+        Path(directory).mkdir(mode=0o700, exist_ok=True)
         status = os.lstat(directory)
     is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
     return directory if is_ours else None

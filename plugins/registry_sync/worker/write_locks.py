@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from registry_sync.worker.shared_directory import shared_directory
+from registry_sync.worker.shared_directory import shared_file
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +97,10 @@ def _try_to_lock(offsets: Iterable[int]) -> int | None:
 
     :raises BlockingIOError: when another task holds one of them.
     """
-    directory = shared_directory()
-    if directory is None or _SET_LOCK is None:
+    path = shared_file("write_locks")
+    if path is None or _SET_LOCK is None:
         return None
-    descriptor = os.open(directory / "write_locks", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         for offset in offsets:
             fcntl.fcntl(descriptor, _SET_LOCK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from registry_sync.errors import (
     DamagedContent,
@@ -86,7 +86,7 @@ class Uploads:
             the blob itself.
         :raises RegistrySyncError: with a ``status``, when the registry takes no such mount.
         """
-        query = f"?{urlencode({'mount': str(blob.digest), 'from': source}, safe=':/')}"
+        query = f"?mount={blob.digest}&from={source}"  # neither has a character that is quoted
         is_own = source == self._repository.name
         response = self._post(query, self._scope if is_own else f"{self._scope} repository:{source}:pull")
         return None if response.status == 201 else self._upload(response, blob)
@@ -117,8 +117,8 @@ class Uploads:
         self._complete(upload, blob, (), start)
 
     def _complete(self, upload: Upload, blob: Descriptor, chunks: Iterable[bytes], start: int) -> None:
-        query = urlencode({"digest": str(blob.digest)})
-        address = f"{upload.location}{'&' if '?' in upload.location else '?'}{query}"
+        digest = f"digest={blob.digest.algorithm}%3A{blob.digest.encoded}"
+        address = f"{upload.location}{'&' if '?' in upload.location else '?'}{digest}"
         rest_bytes = blob.size_bytes - start
         body = Body(chunks, rest_bytes) if rest_bytes else b""
         headers = {**_BINARY, **({"Content-Range": f"{start}-{blob.size_bytes - 1}"} if start and rest_bytes else {})}

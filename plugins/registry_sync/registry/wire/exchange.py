@@ -202,15 +202,16 @@ def _read(raw: RawResponse, request: Request) -> bytes:
 
     :raises RefusedError: when the body of a successful response exceeds ``max_bytes``.
     """
-    content, is_error = bytearray(), raw.status >= 400
+    parts, size_bytes, is_error = list[bytes](), 0, raw.status >= 400
     max_bytes = MAX_ERROR_BYTES if is_error else request.max_bytes
     for chunk in raw.chunks():
-        content += chunk
-        if len(content) > max_bytes:
+        parts.append(chunk)
+        size_bytes += len(chunk)
+        if size_bytes > max_bytes:
             if is_error:
                 break
             raise RefusedError(f"{shown_url(request.url)} answered with more than {max_bytes} bytes")
-    return bytes(content[:max_bytes])
+    return b"".join(parts)[:max_bytes]
 
 
 def _stream(raw: RawResponse, url: str) -> Iterator[bytes]:

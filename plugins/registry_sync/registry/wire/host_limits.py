@@ -7,8 +7,6 @@ limit of the others.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from registry_sync.registry.traffic import Traffic, TrafficCounter
@@ -21,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class HostLimits:
-    """Sends requests when the limit of their host allows it. A 429 pauses all requests of the worker to that host.
+    """Holds back requests until the limit of their host allows them. A 429 pauses all requests of the worker to it.
 
     :param base_url: address of the registry or API.
     :param requests_per_second: its maximum rate; ``None`` is unlimited.
@@ -46,30 +44,31 @@ class HostLimits:
         """The requests so far."""
         return self._traffic.total
 
-    def send(
-        self, url: str, send: Callable[[], Response], *, gets_manifest: bool = False, pauses: bool = True
-    ) -> Response:
-        """Call ``send``, which sends one request to ``url``, when its host allows it.
+    def wait(self, url: str) -> float:
+        """Wait until a request to ``url`` may be sent. Returns the time of its start.
+
+        :raises RateLimited: when pauses have left no time for the request.
+        """
+        limiter = self._limiter_of(url)
+        sent_at = limiter.start_at_once() or self._traffic.wait(limiter.wait, self._patience_seconds)
+        self._traffic.add_request()
+        return sent_at
+
+    def note(self, response: Response, sent_at: float, *, gets_manifest: bool = False, pauses: bool = True) -> None:
+        """Note the response to a request that was sent at :meth:`wait`'s time.
 
         :param gets_manifest: a successful response is counted as a manifest.
         :param pauses: a 429 pauses other requests, too.
-        :raises RateLimited: when pauses have left no time for the request.
         """
-        limiter = self._own if url.startswith(self._prefix) else self._limiter_of(host_of(url))
-        sent_at = self._traffic.wait(limiter.wait, self._patience_seconds)
-        self._traffic.add_request()
-        began = time.monotonic()
-        response = send()
-        if limiter is self._own:
-            seconds = response.seconds or time.monotonic() - began
-            self.latency_seconds = min(seconds, self.latency_seconds or seconds)
+        limiter = self._limiter_of(response.url)
+        if limiter is self._own and response.seconds is not None:
+            self.latency_seconds = min(response.seconds, self.latency_seconds or response.seconds)
         if gets_manifest and response.status == 200:
             self._traffic.add_manifest()
-        if self._is_shared and pauses and is_rate_limited(response):
+        if response.status >= 400 and self._is_shared and pauses and is_rate_limited(response):
             delay = requested_delay(response, datetime.now(UTC))
             if delay is None or delay <= LONGEST_PAUSE_SECONDS:
-                self._pause(limiter, host_of(url), sent_at, delay)
-        return response
+                self._pause(limiter, host_of(response.url), sent_at, delay)
 
     def wait_for_pause(self) -> None:
         """Sleep while the registry pauses this worker. :raises RateLimited: when that takes too long."""
@@ -84,8 +83,8 @@ class HostLimits:
         for limiter in (self._own, *list(self._others.values())):
             limiter.close()
 
-    def _limiter_of(self, host: str) -> RateLimiter:
-        if host == self._host:
+    def _limiter_of(self, url: str) -> RateLimiter:
+        if url.startswith(self._prefix) or (host := host_of(url)) == self._host:
             return self._own
         if host not in self._others:
             self._others[host] = RateLimiter(None, server=host if self._is_shared else "")

@@ -61,6 +61,14 @@ class RateLimiter:
         self._lane = lane
         self._is_closed = False
 
+    def start_at_once(self) -> float | None:
+        """The time now, unless a rate or a 429 of the past may hold back a request, see :meth:`wait`.
+
+        :raises TemporaryError: after :meth:`close`.
+        """
+        self._check_open()
+        return None if self._gap_seconds or not self._state.is_new() else time.monotonic()
+
     def wait(self, patience_seconds: float = PATIENCE_SECONDS) -> float:
         """Sleep until a free start time outside of any pause, and return it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _LONGEST_LINE_BYTES, _MOST_FIELDS = 65_536, 100
@@ -22,22 +22,23 @@ _ODD = ((re.compile(r"\r?\n[ \t]+"), " "), (re.compile(r"\r(?!\n)"), " "))
 https://www.rfc-editor.org/rfc/rfc9112#section-5.2 and #section-2.2.
 """
 
+_SPACE = " \t\r"
+"""Stripped from values."""
+
 _END = re.compile(rb"(?:\A|\n)\r?\n")
 """The empty line after a head."""
 
 
 class HeaderFields(Mapping[str, str]):
-    """Header fields. Lookup ignores case, and joins the values of a repeated field by commas.
+    """Header fields. Lookup ignores case, and joins the values of a repeated field by commas."""
 
-    :ivar fields: names and values as they arrived, without the space around them.
-    """
-
-    def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
-        self.fields = tuple((name, value.strip(" \t\r")) for name, value in fields)
+    def __init__(self, fields: Sequence[tuple[str, str]]) -> None:
+        self._fields = fields
         self._values: dict[str, str] = {}
-        for name, value in self.fields:
-            key = name.lower()
-            self._values[key] = f"{self._values[key]}, {value}" if key in self._values else value
+        values = self._values
+        for name, text in fields:
+            key, value = name.lower(), text.strip(_SPACE)
+            values[key] = f"{values[key]}, {value}" if key in values else value
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]
@@ -51,7 +52,7 @@ class HeaderFields(Mapping[str, str]):
         wanted = name.lower()
         if wanted not in self._values:
             return default
-        return [value for key, value in self.fields if key.lower() == wanted]
+        return [text.strip(_SPACE) for name, text in self._fields if name.lower() == wanted]
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._values

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -57,6 +56,7 @@ class Sender:
         self._endpoint = endpoint
         self._base_url = base_url
         self._prefix = f"{base_url}/"
+        self._v2 = f"{base_url}{_PING}"
         self._exchange = exchange
         self._host_limits = host_limits
         self._authenticator = authenticator or ChallengeAuthenticator(
@@ -84,7 +84,9 @@ class Sender:
 
     def url(self, path: str) -> str:
         """The address of an absolute path, or of a URL on the same origin."""
-        return self._base_url + path if path.startswith(_PING) else urljoin(self._base_url, path)
+        if path.startswith(_PING):
+            return self._base_url + path
+        return path if path.startswith(self._v2) else urljoin(self._base_url, path)
 
     def is_own(self, url: str) -> bool:
         """Return whether an address is on the origin."""
@@ -176,11 +178,10 @@ class Sender:
         raise LoginRejected(message) if authorization and response.status == 401 else DeniedError(message)
 
     def _send_single(self, request: Request, authorization: str | None) -> Response:
-        send = partial(self._exchange.send, request, authorization)
+        sent_at = self._host_limits.wait(request.url)
+        response = self._exchange.send(request, authorization)
         gets_manifest = request.method == "GET" and "/manifests/" in request.url
-        response = self._host_limits.send(
-            request.url, send, gets_manifest=gets_manifest, pauses=not request.is_optional
-        )
+        self._host_limits.note(response, sent_at, gets_manifest=gets_manifest, pauses=not request.is_optional)
         if self.is_own(response.url):
             self._notices.log(response)
             self._last_date = (response.headers.get("Date", ""), datetime.now(UTC))

@@ -7,10 +7,9 @@ import os
 import re
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Generic, TextIO, TypeVar
 
-from registry_sync.worker.shared_directory import shared_directory
+from registry_sync.worker.shared_directory import shared_file
 
 _MAX_STATE_LENGTH = 64 * 1024
 """A state that is cut off could not be parsed. Pulls that many tasks reserve take 40 characters each."""
@@ -33,6 +32,11 @@ class SharedState(Generic[S]):
         self._own = self._new = new
         self._parse, self._text = parse, text
         self._lock = threading.Lock()
+
+    def is_new(self) -> bool:
+        """Return whether nobody has changed the state. That costs one system call."""
+        is_new = self._own is self._new
+        return is_new and (self._file is None or not os.access(self._file, os.F_OK))
 
     def read(self) -> S:
         """The state. One without a file costs one failed system call."""
@@ -61,7 +65,7 @@ class SharedState(Generic[S]):
             self._own, result = change(self._own)
             return result
 
-    def _update_file(self, path: Path, change: Callable[[S], tuple[S, T]]) -> T:
+    def _update_file(self, path: str, change: Callable[[S], tuple[S, T]]) -> T:
         with _open(path, os.O_RDWR | os.O_CREAT) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             state, result = change(self._parse(file.read(_MAX_STATE_LENGTH)))
@@ -71,7 +75,7 @@ class SharedState(Generic[S]):
         return result
 
 
-def _open(path: Path, flags: int) -> TextIO:
+def _open(path: str, flags: int) -> TextIO:
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     return os.fdopen(descriptor, "r+" if flags & os.O_RDWR else "r", encoding="ascii", errors="replace")
 
@@ -79,7 +83,6 @@ def _open(path: Path, flags: int) -> TextIO:
 _NOT_IN_FILE_NAMES = re.compile("[^a-zA-Z0-9.-]")
 
 
-def _state_file(name: str) -> Path | None:
+def _state_file(name: str) -> str | None:
     """The file of a state; ``None`` without a usable shared directory."""
-    directory = shared_directory()
-    return directory / _NOT_IN_FILE_NAMES.sub("_", name) if directory else None
+    return shared_file(_NOT_IN_FILE_NAMES.sub("_", name))

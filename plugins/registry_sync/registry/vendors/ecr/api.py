@@ -230,7 +230,10 @@ class EcrApi:
             name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()
         }
         asked = Request(method=request.method, url=request.url, headers=headers, body=request.body)
-        response = self._limits_of(request.url).send(request.url, lambda: with_status(self._exchange.send(asked, None)))
+        limits = self._limits_of(request.url)
+        sent_at = limits.wait(request.url)
+        response = with_status(self._exchange.send(asked, None))
+        limits.note(response, sent_at)
         if response.status == 429 or response.status >= 500:
             raise decode_error(response, request.method)
         return AWSResponse(response.url, response.status, response.headers, _Body(response))
