@@ -305,22 +305,26 @@ def test_parts_and_resumes_of_an_upload(
     assert len(recorded_pauses) == server.get("cuts", 0) + len(server.get("refusals", ())) + ("refuses_whole" in server)
 
 
-@pytest.mark.parametrize("answer", ["206", "200", "416", "late"])
+@pytest.mark.parametrize("answer", ["206", "short", "200", "416", "late"])
 def test_a_download_goes_on_where_it_broke_off(
     source: RegistryProcess, destination: RegistryProcess, name: str, recorded_pauses: list[float], answer: str
 ) -> None:
-    """A registry without ranges sends the blob once more, and what was there already is left out."""
+    """A registry without ranges sends the blob once more, and what was there already is left out.
+
+    Others send less than was asked for at a time.
+    """
     layer = images.big_layer(400_000, seed=11)
     images.push(source.url, name, "v1", images.image([layer]))
     path = f"/blobs/{layer.digest}$"
     with Interceptor(source.url) as wire:
         wire.truncate("GET", path, 100_000, times=1)
-        late = {"Content-Range": "bytes 399999-399999/400000"}
+        late, short = ({"Content-Range": f"bytes {part}/400000"} for part in ("399999-399999", "50000-149999"))
         answers = {"200": (200, layer.content, {}, None), "416": (416, b"", {}, 1), "late": (206, b"x", late, 1)}
+        answers["short"] = (206, layer.content[50_000:150_000], short, 1)
         if answer in answers:
             wire.after("GET", path, lambda _: wire.answer("GET", path, *answers[answer]), times=1)
         assert counted(run_route(make_route(wire, destination, name, transfer="direct"))) == {"copied": 1}
-    assert len(recorded_pauses) == (1 if answer in ("206", "200") else 2)
+    assert len(recorded_pauses) == (1 if answer in ("206", "short", "200") else 2)
     uploaded = [each for each in asked(destination, name) if each.startswith("PUT blobs/uploads")]
     assert len(uploaded) == 2, "the upload went on meanwhile"
     images.pull_whole(destination.url, name, "v1")

@@ -9,13 +9,13 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
+from http import HTTPStatus
 from typing import Any
 
 from registry_sync.errors import DamagedContent, RefusedError, RegistrySyncError, ResponseTimeout, TemporaryError
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.wire.deadline import blob_deadline
 from registry_sync.registry.wire.exchange import ATTEMPTS
 from registry_sync.registry.wire.response import BodyStream, Response
 from registry_sync.registry.wire.slots import RequestSlots
@@ -55,6 +55,7 @@ class BlobReader:
         self._transport, self._repository = transport, repository
         self._read_seconds, self._seconds = read_seconds, seconds
         self._takes_ranges = True
+        self._is_part = False
         self._hashes = [(0, hashlib.new(blob.digest.algorithm))]
 
     @property
@@ -116,10 +117,12 @@ class BlobReader:
         failures, failed_at = 0, offset
         while offset < self.blob.size_bytes or not offset:
             try:
+                began = offset
                 for chunk in self._response(offset):
                     offset += len(chunk)
                     yield chunk
-                return
+                if not self._is_part or offset == began:  # a part may end before the blob does
+                    return
             except ResponseTimeout:
                 raise
             except TemporaryError as error:
@@ -133,9 +136,8 @@ class BlobReader:
     def _response(self, offset: int) -> Iterator[bytes]:
         """One response from ``offset`` on. A registry that sends the whole blob instead is read from its start."""
         try:
-            with ExitStack() as stack:
-                with blob_deadline(self._seconds):
-                    response, stream = stack.enter_context(self._request(offset))
+            with self._request(offset) as (response, stream):
+                self._is_part = response.status == HTTPStatus.PARTIAL_CONTENT
                 yield from _without_first(stream, offset - _first_byte(response))
         except RefusedError as error:
             if not offset or not self._takes_ranges:
@@ -149,12 +151,13 @@ class BlobReader:
             scope=f"repository:{self._repository.name}:pull",
             headers={**IDENTITY, "Range": f"bytes={offset}-"} if offset and self._takes_ranges else IDENTITY,
             read_seconds=self._read_seconds,
+            response_seconds=self._seconds,
         )
 
 
 def _first_byte(response: Response) -> int:
     """The offset at which a response begins. :raises TemporaryError: for a part whose place is not known."""
-    if response.status != 206:
+    if response.status != HTTPStatus.PARTIAL_CONTENT:
         return 0
     text = response.headers.get("Content-Range", "")
     match = _CONTENT_RANGE.match(text)

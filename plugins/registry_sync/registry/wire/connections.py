@@ -23,7 +23,7 @@ from registry_sync.errors import ConfigurationError
 from registry_sync.registry.endpoint import ClientCertificate, Endpoint
 from registry_sync.registry.proxies import proxy_of
 from registry_sync.registry.wire.plain_request import Body, host_field, request_head
-from registry_sync.registry.wire.pools import HostPool, OpenConnections, noted_pools
+from registry_sync.registry.wire.pools import HostPool, OpenConnections, Timeouts, noted_pools
 from registry_sync.registry.wire.raw_response import RawResponse
 from registry_sync.registry.wire.urls import shown_url, split_origin
 from registry_sync.worker.private_directory import private_directory, writing
@@ -86,19 +86,9 @@ class Connections:
         """The hosts, without ports, that requests were sent to so far."""
         return frozenset(filter(None, (urlsplit(origin).hostname for origin in list(self._proxies))))
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        body: Body,
-        connect_seconds: float,
-        seconds: float,
-    ) -> RawResponse:
+    def send(self, method: str, url: str, *, headers: Mapping[str, str], body: Body, timeouts: Timeouts) -> RawResponse:
         """Send a request, and read the head of its response.
 
-        :param seconds: timeout of each write and each read.
         :raises HTTPError: one of urllib3's.
         :raises ConfigurationError: for a proxy or a bundle of certificates that cannot be used.
         """
@@ -109,7 +99,7 @@ class Connections:
         if way.proxy:
             target, headers = way.prefix + target, {**headers, **way.fields}
         head = request_head(way.host, method, target, headers, body)
-        return way.pool.send(method, target, head, body, connect_seconds=connect_seconds, seconds=seconds)
+        return way.pool.send(method, target, head, body, timeouts)
 
     def count(self, url: str) -> int:
         """The connections to the host of a URL that were opened so far."""

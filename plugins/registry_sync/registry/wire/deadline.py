@@ -9,8 +9,6 @@ from __future__ import annotations
 import http.client
 import io
 import time
-from contextlib import AbstractContextManager
-from contextvars import ContextVar
 from typing import Any
 
 RESPONSE_SECONDS = 300
@@ -18,26 +16,6 @@ RESPONSE_SECONDS = 300
 
 BLOB_SECONDS = 3600
 """Time limit of a blob that is read whole. Models and layers of tens of gigabytes exist."""
-
-_seconds: ContextVar[float | None] = ContextVar("seconds", default=None)
-
-
-class _Within:
-    """A context manager that gives the limit a value. Each blob needs one, and a generator would cost more."""
-
-    def __init__(self, seconds: float) -> None:
-        self._limit = seconds
-
-    def __enter__(self) -> None:
-        self._token = _seconds.set(self._limit)
-
-    def __exit__(self, *_: object) -> None:
-        _seconds.reset(self._token)
-
-
-def blob_deadline(seconds: float | None = None) -> AbstractContextManager[None]:
-    """Give responses to this thread's requests ``seconds``, else those of an outer block or :data:`BLOB_SECONDS`."""
-    return _Within(seconds or _seconds.get() or BLOB_SECONDS)
 
 
 class DeadlineExceeded(Exception):
@@ -52,9 +30,9 @@ class DeadlineReader(io.RawIOBase):
         self._seconds = self._deadline = 0.0
         self._is_over = False
 
-    def begin(self) -> None:
-        """Begin a response, with the time limit of this thread's requests."""
-        self._seconds = _seconds.get() or RESPONSE_SECONDS
+    def begin(self, seconds: float | None = None) -> None:
+        """Begin a response that has to be complete in ``seconds``, by default :data:`RESPONSE_SECONDS`."""
+        self._seconds = seconds or RESPONSE_SECONDS
         self._deadline = time.monotonic() + self._seconds
         self._is_over = False
 

@@ -21,6 +21,7 @@ from registry_sync.registry.sent_secrets import SentSecrets
 from registry_sync.registry.wire.connections import Connections
 from registry_sync.registry.wire.deadline import DeadlineExceeded
 from registry_sync.registry.wire.http_errors import LONGEST_PROBLEM, decode_exception
+from registry_sync.registry.wire.pools import Timeouts
 from registry_sync.registry.wire.proxy_errors import decode_proxy_response
 from registry_sync.registry.wire.rate_limit import PATIENCE_SECONDS
 from registry_sync.registry.wire.raw_response import RawResponse
@@ -80,6 +81,7 @@ class Request:
     :param scope: of the token that it needs, such as ``repository:team/app:pull``; empty for none.
     :param max_bytes: the longest response body that is accepted.
     :param read_seconds: timeout of each read of the response and each write of the body; by default the transport's.
+    :param response_seconds: timeout of the whole response; by default that of every request.
     :param is_optional: a 429 is an error at once and pauses no other request, and a redirect to another host is the
         response.
     :param is_streamed: the body of a 200 or 206 is read from the response's ``stream``, which must be closed.
@@ -92,6 +94,7 @@ class Request:
     body: bytes | Body | None = None
     max_bytes: int = MAX_RESPONSE_BYTES
     read_seconds: float | None = None
+    response_seconds: float | None = None
     is_streamed: bool = False
     is_optional: bool = False
 
@@ -192,8 +195,11 @@ class Exchange:
             request.url,
             headers=headers,
             body=request.body,
-            connect_seconds=self._limits.connect_seconds,
-            seconds=request.read_seconds or self._limits.read_seconds,
+            timeouts=Timeouts(
+                connect_seconds=self._limits.connect_seconds,
+                read_seconds=request.read_seconds or self._limits.read_seconds,
+                response_seconds=request.response_seconds,
+            ),
         )
 
 

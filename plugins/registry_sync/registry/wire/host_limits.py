@@ -72,7 +72,8 @@ class HostLimits:
 
     def wait_for_pause(self) -> None:
         """Sleep while the registry pauses this worker. :raises RateLimited: when that takes too long."""
-        self._traffic.wait(self._own.wait_for_pause, self._patience_seconds)
+        if self._own.start_at_once() is None:
+            self._traffic.wait(self._own.wait_for_pause, self._patience_seconds)
 
     def pause(self, sent_at: float) -> None:
         """Pause all requests to the registry after a 429 to another program, started at ``sent_at``."""

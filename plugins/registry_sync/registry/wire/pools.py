@@ -10,6 +10,8 @@ import io
 import logging
 import ssl
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
 from typing import Any, ClassVar, NoReturn
@@ -29,7 +31,7 @@ from registry_sync.registry.wire.deadline import DeadlineReader, TunnelResponse
 from registry_sync.registry.wire.framing import ArrivingBody, Head, read_response_head
 from registry_sync.registry.wire.plain_request import Body, write_request
 from registry_sync.registry.wire.raw_response import RawResponse
-from registry_sync.registry.wire.sockets import break_off, is_idle
+from registry_sync.registry.wire.sockets import break_off, is_idle, make_poll
 from registry_sync.registry.wire.urls import without_query
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,10 @@ IDLE_SECONDS = 50.0
 """Longest time between two requests on a connection. Gateways forget an idle connection, some without a word to either
 side (Azure's load balancers after four minutes, Google's network after ten), and requests on it then time out. Servers
 close theirs after a minute or so, perhaps just when a request arrives."""
+
+
+_READ_BYTES = 64 * 1024
+"""Bytes that are read at once. A small blob arrives together with its head."""
 
 
 class TLSTimeoutError(ConnectTimeoutError):
@@ -81,6 +87,7 @@ class _Noted:
     sock: Any
     reader: DeadlineReader
     stream: io.BufferedReader
+    poll: Callable[[int], Sequence[Any]]
     used_at = 0.0
 
     @property
@@ -91,7 +98,7 @@ class _Noted:
         response. It would give up every connection that was opened ahead.
         """
         is_fresh = time.monotonic() - self.used_at < IDLE_SECONDS
-        return self.sock is not None and is_fresh and is_idle(self.sock)
+        return self.sock is not None and is_fresh and is_idle(self.sock, self.poll)
 
     def connect(self) -> None:
         """:raises TLSTimeoutError: when the connection is accepted, and then not answered."""
@@ -101,12 +108,22 @@ class _Noted:
             raise TLSTimeoutError(self, str(error)) from error
         self.used_at = time.monotonic()
         self.reader = DeadlineReader(self.sock)
-        self.stream = io.BufferedReader(self.reader)
+        self.stream = io.BufferedReader(self.reader, _READ_BYTES)
+        self.poll = make_poll(self.sock)
         self.opened.add(self)  # type: ignore[arg-type]
 
     def close(self) -> None:
         self.opened.remove(self)  # type: ignore[arg-type]
         super().close()  # type: ignore[misc]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Timeouts of connecting, of each write and each read, and of a whole response, which has one by default."""
+
+    connect_seconds: float
+    read_seconds: float
+    response_seconds: float | None = None
 
 
 class HostPool:
@@ -151,25 +168,22 @@ class HostPool:
             self._fail(connection, error)
         self._give_back(connection, is_kept=True)
 
-    def send(
-        self, method: str, target: str, head: bytes, body: Body, *, connect_seconds: float, seconds: float
-    ) -> RawResponse:
+    def send(self, method: str, target: str, head: bytes, body: Body, timeouts: Timeouts) -> RawResponse:
         """Send a request, and read the head of its response.
 
         :param target: the address in the request line, for errors.
         :param head: all lines before the body.
-        :param seconds: timeout of each write and each read.
         :raises HTTPError: as ``urlopen`` of urllib3 does.
         """
         connection = self._take()
         try:
             if connection.sock is None:
-                self._open(connection, connect_seconds)
+                self._open(connection, timeouts.connect_seconds)
             began = self.used_at = time.monotonic()
-            if connection.sock.gettimeout() != seconds:
-                connection.sock.settimeout(seconds)
+            if connection.sock.gettimeout() != timeouts.read_seconds:
+                connection.sock.settimeout(timeouts.read_seconds)
             is_sent = write_request(connection.sock, head, body)
-            answer = self._read_head(connection, target, seconds)
+            answer = self._read_head(connection, target, timeouts)
             arriving = ArrivingBody(connection.stream, method, answer)
             took_seconds = time.monotonic() - began
         except BaseException as error:
@@ -211,12 +225,13 @@ class HostPool:
         else:
             connection.connect()
 
-    def _read_head(self, connection: Any, target: str, seconds: float) -> Head:
-        connection.reader.begin()
+    def _read_head(self, connection: Any, target: str, timeouts: Timeouts) -> Head:
+        connection.reader.begin(timeouts.response_seconds)
         try:
             return read_response_head(connection.stream)
         except TimeoutError as error:
-            raise ReadTimeoutError(self._maker, target, f"Read timed out. (read timeout={seconds})") from error
+            text = f"Read timed out. (read timeout={timeouts.read_seconds})"
+            raise ReadTimeoutError(self._maker, target, text) from error
 
     def _release(self, connection: Any, is_kept: bool) -> None:
         """Take a connection back after a response.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
-
-from urllib3.util.wait import wait_for_read
 
 
 def break_off(connected: Any) -> None:
@@ -19,14 +19,22 @@ def break_off(connected: Any) -> None:
         socket.socket.shutdown(getattr(connected, "socket", connected), socket.SHUT_RDWR)  # not TLS's own, which waits
 
 
-def is_idle(connected: Any) -> bool:
+def make_poll(connected: Any) -> Callable[[int], Sequence[Any]]:
+    """A function that waits some milliseconds for bytes, and returns an empty list without any."""
+    poll = select.poll()
+    poll.register(connected, select.POLLIN)
+    return poll.poll
+
+
+def is_idle(connected: Any, poll: Callable[[int], Sequence[Any]]) -> bool:
     """Return whether a server has sent nothing more, and may do so. Session tickets of TLS 1.3 are read.
 
     :param connected: the socket of a connection that is not in use.
+    :param poll: made of it by :func:`make_poll`.
     """
     if not isinstance(connected, ssl.SSLSocket):
-        return not wait_for_read(connected, timeout=0.0)
-    if not connected.pending() and not wait_for_read(connected, timeout=0.0):
+        return not poll(0)
+    if not connected.pending() and not poll(0):
         return True
     timeout = connected.gettimeout()
     connected.settimeout(0.0)

@@ -29,6 +29,7 @@ from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.kinds import api_url_fault
 from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.wire.auth import Authenticator, granted_actions
+from registry_sync.registry.wire.deadline import BLOB_SECONDS
 from registry_sync.registry.wire.exchange import MAX_RESPONSE_BYTES, Body, Exchange, Request, RequestLimits
 from registry_sync.registry.wire.host_limits import HostLimits
 from registry_sync.registry.wire.http_errors import TRANSIENT_STATUSES, first_problem, is_web_page
@@ -226,10 +227,17 @@ class Transport:
 
     @contextmanager
     def open_stream(
-        self, path: str, *, scope: str = "", headers: Mapping[str, str] | None = None, read_seconds: float | None = None
+        self,
+        path: str,
+        *,
+        scope: str = "",
+        headers: Mapping[str, str] | None = None,
+        read_seconds: float | None = None,
+        response_seconds: float | None = None,
     ) -> Iterator[tuple[Response, BodyStream]]:
         """GET ``path`` without retries. Yields the response, whose body is read from the stream within the block.
 
+        :param response_seconds: time limit of the whole response, by default that of a blob.
         :raises RegistrySyncError: as :meth:`call` does, and out of the stream's chunks.
         """
         request = Request(
@@ -238,6 +246,7 @@ class Transport:
             scope=scope,
             headers=headers or {},
             read_seconds=read_seconds,
+            response_seconds=response_seconds or BLOB_SECONDS,
             is_streamed=True,
         )
         with self.slots:
