@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -37,6 +37,42 @@ def needed_threads(requests: int, most: int, *, are_far: bool = False) -> int:
 def thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
     """A pool of threads that is not joined when the block ends by an error, such as when the task is being killed."""
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="registry_sync")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _OwnThread(Executor):
+    """Calls in the thread that takes their results, one after the other.
+
+    Starting another thread, and waking it and the caller in turns, costs as much CPU as several requests.
+    """
+
+    def __init__(self) -> None:
+        self._is_over = False
+
+    def map(  # type: ignore[override]  # of one iterable
+        self, fn: Callable[[First], Second], iterable: Iterable[First], /, **_: Any
+    ) -> Iterator[Second]:
+        """Yield the results. :raises CancelledError: in place of a call after :meth:`shutdown`."""
+        for item in iterable:
+            if self._is_over:
+                raise CancelledError
+            yield fn(item)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - as its base
+        self._is_over = True
+
+
+@contextmanager
+def request_pool(requests: int, most: int, *, are_far: bool = False) -> Iterator[Executor]:
+    """Threads for a number of short requests, for ``map`` alone, as :func:`needed_threads` counts them.
+
+    A single one is the caller's own.
+    """
+    threads = needed_threads(requests, most, are_far=are_far)
+    pool = _OwnThread() if threads == 1 else ThreadPoolExecutor(threads, thread_name_prefix="registry_sync")
     try:
         yield pool
     finally:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import CancelledError
 
 import pytest
 
-from registry_sync.sync.threads import at_once, each_at_once
+from registry_sync.sync.threads import at_once, each_at_once, request_pool
 from testkit.waiting import PATIENCE_SECONDS
 
 
@@ -54,3 +55,42 @@ def test_after_an_error_nothing_is_under_way() -> None:
     assert len(ended) <= 2, "one more may have begun"
     threading.Event().wait(0.15)
     assert len(ended) <= 2
+
+
+@pytest.mark.parametrize(
+    ("requests", "are_far", "others"), [(0, False, 0), (15, False, 0), (2, True, 0), (16, False, 2)]
+)
+def test_few_requests_need_no_thread_of_their_own(requests: int, are_far: bool, others: int) -> None:
+    meeting = threading.Barrier(max(others, 1), timeout=PATIENCE_SECONDS)
+
+    def send(_: int) -> str:
+        meeting.wait()
+        return threading.current_thread().name
+
+    with request_pool(requests, 2, are_far=are_far) as pool:
+        names = set(pool.map(send, range(requests)))
+    assert len(names - {threading.current_thread().name}) == others
+
+
+@pytest.mark.parametrize("requests", [3, 100])
+def test_after_an_error_no_other_request_begins(requests: int) -> None:
+    """With a thread of its own, the one after it may have begun."""
+    begun = list[int]()
+
+    def send(item: int) -> int:
+        begun.append(item)
+        if item == 1:
+            raise LookupError(f"item {item}")
+        return item
+
+    with request_pool(requests, 1) as pool, pytest.raises(LookupError, match=r"^item 1$"):
+        list(pool.map(send, range(requests)))
+    assert begun == [0, 1]
+
+
+def test_a_reading_ends_when_its_pool_is_shut_down() -> None:
+    with request_pool(3, 8) as pool:
+        results = pool.map(str, range(3))
+        assert next(results) == "0"
+    with pytest.raises(CancelledError):
+        next(results)

@@ -17,7 +17,7 @@ from registry_sync.oci.shapes import is_referrers_list
 from registry_sync.registry.client import ListedTag, RegistryClient
 from registry_sync.routes.route import Route
 from registry_sync.sync.reading.tag_states import read_states
-from registry_sync.sync.threads import needed_threads, thread_pool
+from registry_sync.sync.threads import request_pool
 
 
 def judge_digest_tags(route: Route, source: RegistryClient, tags: list[ListedTag]) -> list[ListedTag]:
@@ -30,7 +30,7 @@ def judge_digest_tags(route: Route, source: RegistryClient, tags: list[ListedTag
     listed = {entry.digest for entry in tags}
     doubtful = [entry for entry in tags if is_bare_digest(entry.name) and not _is_clear(entry, listed)]
     has_image = partial(_has_image, route, source)
-    with thread_pool(needed_threads(len(doubtful), route.source.max_connections)) as pool:
+    with request_pool(len(doubtful), route.source.max_connections) as pool:
         found = dict(zip((entry.name for entry in doubtful), pool.map(has_image, doubtful), strict=True))
     own = {entry.name for entry in tags if is_own_digest(entry.name, entry.digest)}
     return [replace(entry, has_image=True) if entry.name in own or found.get(entry.name) else entry for entry in tags]
@@ -40,7 +40,7 @@ def _read_digests(route: Route, source: RegistryClient, tags: list[ListedTag]) -
     unknown = {entry.name: None for entry in tags if entry.digest is None and is_bare_digest(entry.name)}
     if not unknown:
         return tags
-    with thread_pool(needed_threads(len(unknown), route.source.max_connections)) as pool:
+    with request_pool(len(unknown), route.source.max_connections) as pool:
         states = read_states(source, route.source_repository, unknown, pool, is_expected=True)
     digests = {name: state for name, state in states.items() if isinstance(state, Digest)}
     return [replace(entry, digest=digests[entry.name]) if entry.name in digests else entry for entry in tags]

@@ -45,7 +45,7 @@ from registry_sync.sync.reading.source import (
 from registry_sync.sync.reading.tag_states import raise_if_all_denied, read_states
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Session
-from registry_sync.sync.threads import at_once, needed_threads, thread_pool
+from registry_sync.sync.threads import at_once, request_pool
 from registry_sync.sync.window import PUSHED, Window
 from registry_sync.tags.rules import LOST_PIN, TagRules, only_tags
 from registry_sync.tags.select import Selection, steps_text
@@ -195,7 +195,7 @@ def _read_named(session: Session, names: Sequence[str], note: str = "") -> Sourc
     :raises ConfigurationError: when the source has none of them.
     """
     route = session.route
-    with thread_pool(needed_threads(len(names), route.source.max_connections)) as pool:
+    with request_pool(len(names), route.source.max_connections) as pool:
         states = read_states(session.source, route.source_repository, dict.fromkeys(names), pool, is_expected=True)
     if not route.settings.tags.has_pins:
         raise_if_all_denied(states, route.source_repository)
@@ -224,8 +224,8 @@ def _read_sides(
     """
     route, unknown = session.route, sum(digest is None for digest in selected.values())
     with (
-        thread_pool(needed_threads(unknown, route.source.max_connections, are_far=session.are_far)) as here,
-        thread_pool(needed_threads(len(selected), route.destination.max_connections, are_far=session.are_far)) as there,
+        request_pool(unknown, route.source.max_connections, are_far=session.are_far) as here,
+        request_pool(len(selected), route.destination.max_connections, are_far=session.are_far) as there,
     ):
         read_source = partial(_observe_source, session, selected, here, is_everything=is_everything)
         read_there = partial(read_destination, session, pool=there, listing_size=listing_size)

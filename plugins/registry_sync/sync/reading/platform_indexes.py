@@ -23,7 +23,7 @@ from registry_sync.routes.route import Route
 from registry_sync.sync.plan import TagState, Unreadable
 from registry_sync.sync.reading.platform_cache import Dropped, Mapped, PlatformCache, read_platform_cache
 from registry_sync.sync.session import Session
-from registry_sync.sync.threads import needed_threads, thread_pool
+from registry_sync.sync.threads import request_pool
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class _PlatformReader:
     def read_all(self, digests: list[Digest]) -> dict[Digest, Mapped | Unreadable | None]:
         if digests:
             log.info("%s: reading the platforms of %d images", self._repository, len(digests))
-        with thread_pool(needed_threads(len(digests), self._most_threads)) as pool:
+        with request_pool(len(digests), self._most_threads) as pool:
             return dict(zip(digests, pool.map(self._read, digests), strict=True))
 
     def _read(self, digest: Digest) -> Mapped | Unreadable | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import TypeGuard
@@ -110,19 +110,18 @@ def _read_all(
     repository: Repository,
     head: Callable[[str], Digest | None],
     pool: Executor,
-    names: Iterable[str],
+    names: Sequence[str],
 ) -> dict[str, TagState]:
     states: dict[str, TagState] = {}
     next_progress, failures = time.monotonic() + PROGRESS_SECONDS, 0
-    pending = {name: pool.submit(_read_state, head, name) for name in names}
-    for name, future in pending.items():
-        state = states[name] = future.result()
+    for name, state in zip(names, pool.map(partial(_read_state, head), names), strict=True):
+        states[name] = state
         if isinstance(state, Unreadable) and state.error_class == TemporaryError.error_class:
             if failures % PING_AFTER_FAILURES == 0:
                 client.ping()
             failures += 1
         if time.monotonic() >= next_progress:
-            log.info("%s: read %d of %d tags", repository, len(states), len(pending))
+            log.info("%s: read %d of %d tags", repository, len(states), len(names))
             next_progress += PROGRESS_SECONDS
     return states
 
