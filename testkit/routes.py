@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -130,6 +130,7 @@ def run_route(
     deep_check: DeepCheck | None = None,
     compares_names: bool = False,
     lacking: LackingArtifacts = NONE_LACKING,
+    stale_tags: Collection[str] = (),
     run: Callable[[Session, RouteScope], RouteReport] = sync_report,
     on_start: Callable[[Session], object] = lambda _: None,
 ) -> RouteReport:
@@ -142,6 +143,7 @@ def run_route(
     :param identity: identity at a cloud, of both registries.
     :param compares_names: the run is a scheduled one between two full checks.
     :param lacking: attached artifacts that failed in an earlier run.
+    :param stale_tags: tags that a vendor's listing had wrong in an earlier run.
     :param run: what to do with the route; ``verify_route`` copies nothing.
     :param on_start: gets the session before the work begins, for a test that stops it as Airflow's ``on_kill`` does.
     """
@@ -158,6 +160,7 @@ def run_route(
         deep_check=deep_check,
         compares_names=compares_names,
         lacking=lacking,
+        stale_tags=frozenset(stale_tags),
     )
     with open_session(route, connections) as session:
         on_start(session)

@@ -560,6 +560,7 @@ class TestMirrorRepository:
             "error_class": "configuration",
             "retry_at": None,
             "lacking": None,
+            "stale_tags": [],
             "traffic": {"requests": 1, "manifests": 0, "pulls": 0, "waits": 0, "wait_seconds": 0.0},
         }
 

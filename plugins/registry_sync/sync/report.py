@@ -152,6 +152,7 @@ class RouteReport:
     :ivar selected: number of tags that the rules selected, if this run looked at all tags of the source.
     :ivar requested: number of these tags that match the run's parameter ``tags``; ``None`` without it or with a window.
     :ivar lacking: attached artifacts that failed, and those of earlier runs that were not looked at.
+    :ivar stale_tags: tags that a vendor's listing has wrong, which the next run compares again.
     :ivar traffic: our requests to both registries, skopeo's excluded.
     :ivar totals: of the plan, in a dry run.
     :ivar error: set when the route failed as a whole, before or between its tags.
@@ -178,6 +179,7 @@ class RouteReport:
     error_class: str | None = None
     retry_at: datetime | None = None
     lacking: LackingArtifacts = NONE_LACKING
+    stale_tags: tuple[str, ...] = ()
     traffic: Traffic = NO_TRAFFIC
 
     @property
@@ -248,6 +250,7 @@ class RouteReport:
             "deep_check": self.deep_check.to_json() if self.deep_check else None,
             "retry_at": self.retry_at.isoformat() if self.retry_at else None,
             "lacking": self.lacking.to_json() if self.lacking else None,
+            "stale_tags": list(self.stale_tags),
         }
 
     @classmethod
@@ -263,6 +266,7 @@ class RouteReport:
                 **fields,
                 "tags": tuple(map(TagResult.from_json, fields.pop("tags", ()))),
                 "notes": tuple(fields.pop("notes", ())),
+                "stale_tags": tuple(fields.pop("stale_tags", ())),
                 "planned_deletions": PlannedDeletions.from_json(planned) if planned else None,
                 "deep_check": DeepCheckResult.from_json(deep_check) if deep_check else None,
                 "totals": PlanTotals(**totals) if totals else None,

@@ -18,12 +18,14 @@ class Watermark:
     :ivar routes: keys of the routes for which that holds.
     :ivar unchecked: keys of the routes whose full check broke off, or that lack artifacts which are not in ``lacking``.
     :ivar lacking: attached artifacts that failed, by the keys of their routes.
+    :ivar stale_tags: tags that a vendor's listing has wrong, by the keys of their routes.
     """
 
     until: datetime
     routes: frozenset[str]
     unchecked: frozenset[str] = frozenset()
     lacking: Mapping[str, LackingArtifacts] = field(default_factory=dict)
+    stale_tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The watermark as JSON-simple values."""
@@ -32,6 +34,7 @@ class Watermark:
             "routes": sorted(self.routes),
             "unchecked": sorted(self.unchecked),
             "lacking": {key: artifacts.to_json() for key, artifacts in self.lacking.items()},
+            "stale_tags": {key: list(tags) for key, tags in self.stale_tags.items()},
         }
 
     @classmethod
@@ -44,6 +47,7 @@ class Watermark:
             lacking={
                 key: LackingArtifacts.from_json(artifacts) for key, artifacts in document.get("lacking", {}).items()
             },
+            stale_tags={key: tuple(tags) for key, tags in document.get("stale_tags", {}).items()},
         )
 
 
@@ -53,6 +57,7 @@ def advance_watermark(
     finished: Collection[str],
     unchecked: Collection[str] = (),
     lacking: Mapping[str, LackingArtifacts] | None = None,
+    stale_tags: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Watermark:
     """Move the watermark to the end of a run's data interval. A run of the past does not move it back.
 
@@ -61,6 +66,7 @@ def advance_watermark(
         the route has finished, also while the route is disabled.
     :param lacking: failed artifacts by the keys of the run's routes. Those of any other route, such as a disabled one,
         are found again by a full check.
+    :param stale_tags: tags that listings have wrong, by the keys of the run's routes.
     """
     if previous is not None and previous.until > end:
         return previous
@@ -71,6 +77,7 @@ def advance_watermark(
         routes=frozenset(finished),
         unchecked=before.difference(finished).union(unchecked),
         lacking={key: artifacts for key, artifacts in lacking.items() if artifacts.artifacts},
+        stale_tags={key: tags for key, tags in (stale_tags or {}).items() if tags},
     )
 
 

@@ -30,6 +30,7 @@ class RouteScope:
         :func:`~registry_sync.sync.window.compares_names`.
     :ivar accepted: digests that moved tags may get in this run, whatever ``on_moved_tag`` says.
     :ivar lacking: attached artifacts that failed in an earlier run, and that this one tries again.
+    :ivar stale_tags: tags that a vendor's listing had wrong in the last run, so that they are read by themselves, too.
     :ivar last_selected: number of tags that the last complete look at this route selected; ``None``: unknown.
     """
 
@@ -42,6 +43,7 @@ class RouteScope:
     accepted: Mapping[str, Digest] = field(default_factory=dict)
     last_selected: int | None = None
     lacking: LackingArtifacts = NONE_LACKING
+    stale_tags: frozenset[str] = frozenset()
 
     @property
     def is_everything(self) -> bool:
@@ -74,6 +76,7 @@ class RouteScope:
             "accepted": {tag: str(digest) for tag, digest in self.accepted.items()},
             "last_selected": self.last_selected,
             "lacking": self.lacking.to_json() if self.lacking else None,
+            "stale_tags": sorted(self.stale_tags),
         }
 
     @classmethod
@@ -90,6 +93,7 @@ class RouteScope:
             accepted={tag: Digest.parse(digest) for tag, digest in document["accepted"].items()},
             last_selected=document["last_selected"],
             lacking=LackingArtifacts.from_json(lacking) if lacking else NONE_LACKING,
+            stale_tags=frozenset(document["stale_tags"]),
         )
 
 

@@ -76,6 +76,7 @@ def summarize(
         requested=observation.selection.requested if observation.scope.window.is_everything else None,
         retry_at=execution.retry_at,
         lacking=execution.lacking,
+        stale_tags=tuple(sorted(observation.stale_tags)),
         traffic=traffic,
     )
 

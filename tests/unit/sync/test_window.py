@@ -284,13 +284,16 @@ class TestAdvance:
 
     def test_json_round_trip(self) -> None:
         state = replace(
-            in_sync(14, a_route(), a_route("team/other")), unchecked=frozenset({"k"}), lacking={"l": LACKING}
+            in_sync(14, a_route(), a_route("team/other")),
+            unchecked=frozenset({"k"}),
+            lacking={"l": LACKING},
+            stale_tags={"s": ("v1",)},
         )
         assert Watermark.from_json(state.to_json()) == state
 
     def test_one_that_an_older_version_left_is_read(self) -> None:
         document = in_sync(14, a_route()).to_json()
-        del document["unchecked"], document["lacking"]
+        del document["unchecked"], document["lacking"], document["stale_tags"]
         assert Watermark.from_json(document) == in_sync(14, a_route())
 
 

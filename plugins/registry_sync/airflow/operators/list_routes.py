@@ -224,6 +224,7 @@ class ListRoutesOperator(BaseOperator):
                 deep_check=deep_check,
                 compares_names=compares_names(run, window, route, watermark, self.mirror.full_check),
                 accepted=accepted.get(route_key(route), {}),
+                stale_tags=frozenset(watermark.stale_tags.get(route_key(route), ()) if watermark else ()),
                 lacking=watermark.lacking.get(route_key(route), NONE_LACKING) if watermark else NONE_LACKING,
                 last_selected=last_look.repositories.get(str(route.source_repository)),
             )

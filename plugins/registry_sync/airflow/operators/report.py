@@ -184,7 +184,8 @@ def push_watermark(context: Context, outcome: DestinationOutcome) -> None:
     if outcome.routes is not None:
         finished = outcome.finished.union(read_unmodified(context, outcome.destination))
         lacking = _lacking(outcome, watermark)
-        watermark = advance_watermark(watermark, end, finished, _unchecked(outcome, lacking), lacking)
+        stale = _stale_tags(outcome, watermark)
+        watermark = advance_watermark(watermark, end, finished, _unchecked(outcome, lacking), lacking, stale)
     if watermark is not None:
         context["ti"].xcom_push(watermark_key(outcome.destination), watermark.to_json())
 
@@ -195,6 +196,15 @@ def _lacking(outcome: DestinationOutcome, watermark: Watermark | None) -> Mappin
     kept = {key: earlier.get(key, NONE_LACKING) for key in map(route_key, outcome.routes or ())}
     return kept | {
         report.route_key: report.lacking for report in outcome.reports if not (report.error or report.dry_run)
+    }
+
+
+def _stale_tags(outcome: DestinationOutcome, watermark: Watermark | None) -> Mapping[str, tuple[str, ...]]:
+    """The tags that listings have wrong. A route without a look keeps those of earlier runs."""
+    earlier = watermark.stale_tags if watermark else {}
+    kept = {key: earlier.get(key, ()) for key in map(route_key, outcome.routes or ())}
+    return kept | {
+        report.route_key: report.stale_tags for report in outcome.reports if not (report.error or report.dry_run)
     }
 
 

@@ -33,6 +33,7 @@ class Observation:
     :ivar published_at: push times of these tags at the destination, where it was listed and has them.
     :ivar outside_window: number of listed tags that were not pushed in the window.
     :ivar in_sync: selected tags that have the right digest at the destination.
+    :ivar stale_tags: tags that a vendor's listing has wrong, of those that were compared with the tags themselves.
     :ivar deletions: both sides as pruning needs them; ``None`` when this run does not prune.
     :ivar observed_at: ``time.monotonic()`` before the destination was read.
     :ivar read_at: the time from which the ages of tags are counted, aware UTC.
@@ -45,6 +46,7 @@ class Observation:
     locked: frozenset[str]
     kept: frozenset[str]
     in_sync: frozenset[str]
+    stale_tags: frozenset[str]
     artifacts: tuple[ArtifactTag, ...] | None
     is_complete: bool
     listed: int

@@ -42,6 +42,7 @@ from registry_sync.sync.reading.source import (
     list_tags,
     split_artifact_tags,
 )
+from registry_sync.sync.reading.spot_check import check_listing
 from registry_sync.sync.reading.tag_states import raise_if_all_denied, read_states
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Session
@@ -91,6 +92,7 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
     in_sync = _tags_in_sync(source.states, destination)
     selection = fail_folded_tags(session, listing.selection, listing.left_out, destination)
     selection = _fail_lost_pins(session, selection, in_sync=in_sync)
+    selection, stale = _spot_check(session, scope, listing, selection, there, in_sync, now)
     names = [entry.name for entry in listing.entries]
     rules = session.route.settings.tags
     return Observation(
@@ -101,6 +103,7 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
         locked=find_locked(session, source.states, there),
         kept=kept,
         in_sync=in_sync,
+        stale_tags=stale,
         artifacts=listing.artifacts,
         is_complete=listing.is_complete,
         listed=len(listing.entries),
@@ -252,6 +255,39 @@ def _readable(source: FilteredTags) -> list[str]:
 
 def _tags_in_sync(source: Mapping[str, TagState], destination: Mapping[str, TagState]) -> frozenset[str]:
     return frozenset(tag for tag, state in source.items() if state is not None and destination.get(tag) == state)
+
+
+def _spot_check(
+    session: Session,
+    scope: RouteScope,
+    listing: _Listing,
+    selection: Selection,
+    there: DestinationTags,
+    in_sync: Collection[str],
+    now: datetime,
+) -> tuple[Selection, frozenset[str]]:
+    """Fail tags that one of both listings has wrong, among the few that are compared: see ``spot_check.py``.
+
+    Returns these tags, too.
+    """
+    if not (scope.window.is_full_check or scope.stale_tags):
+        return selection, frozenset()
+    route, chosen = session.route, set(selection.selected).difference(selection.pins)
+    source = {entry.name: entry.digest for entry in listing.entries if entry.digest and entry.name in chosen}
+    listed_there = there.states if there.is_listed else {}
+    destination = {tag: state for tag, state in listed_there.items() if isinstance(state, Digest) and tag in in_sync}
+    pushed_at = push_times(listing.entries, chosen)
+    checks = [
+        check_listing(session.source, route.source_repository, source, pushed_at, "source", scope, now),
+        check_listing(
+            session.destination, route.destination_repository, destination, pushed_at, "destination", scope, now
+        ),
+    ]
+    for check in checks:
+        for tag, reason in check.failed.items():
+            selection = selection.fail([tag], reason)
+        selection = replace(selection, notes=(*selection.notes, *check.notes))
+    return selection, frozenset(tag for check in checks for tag in check.failed)
 
 
 def _fail_lost_pins(session: Session, selection: Selection, *, in_sync: Collection[str]) -> Selection:
