@@ -381,6 +381,7 @@ class TestNamesFromRegistries:
         assert all(re.fullmatch(r"/v2/(team/app/[a-zA-Z0-9/:._=-]+)?", each) for each in asked), asked
         own = {
             f"registry_sync-{os.getuid()}",
+            "skopeo-version",
             "write_locks",
             *(f"rate-{each.host.replace(':', '_')}" for each in (here, there)),
         }
