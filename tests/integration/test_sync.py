@@ -31,6 +31,7 @@ from testkit.routes import FULL_CHECK, asked, counted, make_route, result_of, ru
 from testkit.times import Due
 from testkit.tls import CertificateAuthority
 from testkit.token_server import TokenServer
+from testkit.waiting import PATIENCE_SECONDS
 from tests.integration.conftest import SkopeoLog
 
 READER = Credentials(username="reader", secret="reads-only-7")
@@ -181,8 +182,13 @@ def test_a_repository_in_sync_costs_one_request_per_tag(
 
 
 def test_existing_content_needs_only_its_tag(
-    source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog
+    source: RegistryProcess,
+    destination: RegistryProcess,
+    name: str,
+    skopeo_log: SkopeoLog,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(publish, "FRESH_SECONDS", PATIENCE_SECONDS)
     content = images.multi_arch(name)
     images.push(source.url, name, "v1", content)
     images.push(destination.url, name, "old-name", content)
