@@ -20,6 +20,7 @@
     │   ├── LockedTag            an immutable tag at the destination  -> report the tag as locked
     │   ├── UnsupportedArtifact  a type that it does not support      -> skip the tag
     │   ├── ManifestRefused      its type or fields are not accepted  -> of an attached artifact: skip it
+    │   ├── UnsupportedType      a manifest of an old or unknown type -> it lists no images
     │   ├── NeededImage          an index lists the image of the tag  -> keep the tag that was to be deleted
     │   ├── NotTrusted           rejected by the trust policy         -> never publish it
     │   └── NotCopyableWhole     a shape that skopeo cannot copy      -> transfer its parts
@@ -150,6 +151,10 @@ class UnsupportedArtifact(RefusedError):
 
 class ManifestRefused(RefusedError):
     """The destination does not accept this manifest: its type, or a field such as ``subject``."""
+
+
+class UnsupportedType(RefusedError):
+    """A manifest is of a type that cannot be mirrored, such as schema 1."""
 
 
 class NeededImage(RefusedError):

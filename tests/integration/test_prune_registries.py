@@ -12,6 +12,7 @@ from registry_sync.sync.report import RouteReport
 from registry_sync.tags.rules import only_tags
 from testkit import images
 from testkit.images import Image
+from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
 from testkit.routes import counted, make_route, result_of, run_route
 from testkit.small_registry import SmallRegistry
@@ -165,6 +166,37 @@ class TestTagsAlone:
             _, second = scheduled_runs(2, source, registry, name, prune=GONE)
             assert counted(second) == {"unchanged": 1, "deleted": 1}
             assert images.pull_whole(registry.url, name, "v1") == {"linux/amd64", "linux/arm64"}
+
+    @pytest.mark.parametrize("status", [400, 406, 451])
+    def test_an_image_of_an_index_that_cannot_be_read_is_kept(
+        self, source: RegistryProcess, name: str, status: int
+    ) -> None:
+        """The registry refuses to show the index, so that nobody knows which images it needs."""
+        whole = images.multi_arch(name)
+        images.push(source.url, name, "v1", whole)
+        with SmallRegistry(deletes="images") as registry, Interceptor(registry.url) as wire:
+            images.push(registry.url, name, "v1", whole)
+            images.push(registry.url, name, "v0", whole.children[0])
+            wire.answer("GET", f"/manifests/{whole.digest}$", status)
+            _, second = scheduled_runs(2, source, wire, name, prune=GONE)
+            assert counted(second) == {"unchanged": 1, "would_delete": 1}
+            assert result_of(second, "v0").reason.startswith(
+                "gone at the source; postponed: the images that a tag needs are not all known: GET "
+            )
+            assert images.pull_whole(registry.url, name, "v1") == {"linux/amd64", "linux/arm64"}
+
+    def test_a_manifest_that_cannot_be_read_is_kept(self, source: RegistryProcess, name: str) -> None:
+        """It may be a signature of an image that stays."""
+        push_all(source, name, "v1")
+        with SmallRegistry(deletes="tags") as registry, Interceptor(registry.url) as wire:
+            push_all(registry, name, "v1", "v0")
+            wire.answer("GET", f"/manifests/{image(f'{name} v0').digest}$", 451)
+            _, second = scheduled_runs(2, source, wire, name, prune=GONE)
+            assert counted(second) == {"unchanged": 1, "skipped": 1}
+            (note,) = second.notes
+            start = "v0 is not deleted: it may be attached to an image that stays, and cannot be read: GET "
+            assert note.startswith(start)
+            assert set(registry.tags(name)) == {"v0", "v1"}
 
     def test_a_refusal_is_remembered_for_the_run(self, source: RegistryProcess, name: str) -> None:
         push_all(source, name, "v1")

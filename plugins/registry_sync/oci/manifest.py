@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from registry_sync.errors import RefusedError
+from registry_sync.errors import RefusedError, UnsupportedType
 from registry_sync.oci.field_names import check_names, reject_repeated
 from registry_sync.oci.reference import Digest
 
@@ -140,10 +140,10 @@ def _strip_parameters(media_type: str) -> str:
 
 
 def parse_media_type(media_type: str, digest: Digest) -> str:
-    """Parse the media type in a Content-Type. :raises RefusedError: when it cannot be mirrored."""
+    """Parse the media type in a Content-Type. :raises UnsupportedType: when it cannot be mirrored."""
     media_type = _strip_parameters(media_type)
     if not is_manifest(media_type):
-        raise RefusedError(f"manifest {digest.short} is of type {media_type!r}, which cannot be mirrored unchanged")
+        raise UnsupportedType(f"manifest {digest.short} is of type {media_type!r}, which cannot be mirrored unchanged")
     return media_type
 
 

@@ -187,10 +187,15 @@ class _Deleter:
         return ""
 
     def _read_subject(self, digest: Digest) -> Digest | None:
-        """The image that a manifest is attached to by its ``subject`` (OCI 1.1)."""
+        """The image that a manifest is attached to by its ``subject`` (OCI 1.1).
+
+        :raises NeededImage: when the destination does not show the manifest, so that this is not known.
+        """
         try:
             manifest = read_manifest(self.session, digest)
             return Digest.parse(json.loads(manifest.content)["subject"]["digest"]) if manifest else None
+        except RefusedError as error:
+            raise NeededImage(f"it may be attached to an image that stays, and cannot be read: {error}") from error
         except (KeyError, TypeError, ValueError):
             return None
 

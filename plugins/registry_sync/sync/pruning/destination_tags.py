@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from registry_sync.errors import (
     NotFound,
-    RefusedError,
+    UnsupportedType,
 )
 from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.reference import Digest
@@ -40,8 +40,11 @@ def head(session: Session, target: str | Digest, *, is_expected: bool = False) -
 
 
 def read_manifest(session: Session, digest: Digest) -> Manifest | None:
-    """A manifest at the destination; ``None`` when it does not exist or is refused."""
+    """A manifest at the destination; ``None`` when it does not exist, or is of a type that leads to no other image.
+
+    :raises RefusedError: when the destination does not show it.
+    """
     try:
         return session.destination.get_manifest(session.route.destination_repository, digest)
-    except (NotFound, RefusedError):
+    except (NotFound, UnsupportedType):
         return None

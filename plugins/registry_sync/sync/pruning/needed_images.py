@@ -32,7 +32,7 @@ def find_staying(session: Session, deleted: Collection[str]) -> dict[Digest, str
 def find_needed(session: Session, staying: Mapping[Digest, str]) -> dict[Digest, str]:
     """The digests of the tags that stay and of all their descendants, each with a tag that needs it.
 
-    :raises UnknownNeeds: when an index is nested too deeply to be read whole.
+    :raises UnknownNeeds: when an index cannot be read whole.
     """
     needed = dict(staying)
     with thread_pool(session.route.destination.max_connections) as pool:
@@ -43,16 +43,15 @@ def find_needed(session: Session, staying: Mapping[Digest, str]) -> dict[Digest,
 
 
 def _descendants(session: Session, digest: Digest) -> list[Digest]:
-    """The digests of all descendants of an index. Parts that cannot be read have none.
+    """The digests of all descendants of an index. Parts that do not exist have none.
 
     Each child is read and counts by its content: the type that an index declares for a child may be wrong.
+
+    :raises UnknownNeeds: when a part cannot be read: it may list an image that would be deleted.
     """
-    root = read_manifest(session, digest)
-    if root is None:
-        return []
     try:
-        return [
-            child.digest for part in walk_manifests(root, partial(read_manifest, session)) for child in part.children
-        ]
+        root = read_manifest(session, digest)
+        parts = walk_manifests(root, partial(read_manifest, session)) if root else ()
+        return [child.digest for part in parts for child in part.children]
     except RefusedError as error:
         raise UnknownNeeds(f"the images that a tag needs are not all known: {error}") from error
