@@ -6,53 +6,36 @@ HEAD per tag, and push times are unknown.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from http import HTTPStatus
 from typing import ClassVar
 from urllib.parse import urljoin
 
 from registry_sync.errors import (
     ConfigurationError,
-    DamagedContent,
     DeniedError,
     LockedTag,
     LoginRejected,
-    NotAManifest,
     NotFound,
     RefusedError,
     RegistrySyncError,
     TemporaryError,
 )
-from registry_sync.oci.manifest import (
-    ACCEPT,
-    MAX_MANIFEST_BYTES,
-    Descriptor,
-    Manifest,
-    is_manifest,
-    parse_manifest,
-    parse_media_type,
-)
+from registry_sync.oci.manifest import ACCEPT, MAX_MANIFEST_BYTES, Descriptor, Manifest
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import ListedRepository, ListedTag, limit_repositories, limit_tags
-from registry_sync.registry.content.blobs import IDENTITY, BlobReader, blob_path, read_blob
+from registry_sync.registry.content.blobs import BlobReader, blob_size, read_blob, read_small_blob
 from registry_sync.registry.content.uploads import Uploads
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.manifests import check_manifest, find_digest
 from registry_sync.registry.name_listing import PAGE_SIZE, list_names
 from registry_sync.registry.referrers import read_referrers
 from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.wire.exchange import RequestLimits
-from registry_sync.registry.wire.response import Response, whole_number
+from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.transport import Transport
-from registry_sync.registry.wire.urls import shown_url
-
-log = logging.getLogger(__name__)
-
-_SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 
 
 class DistributionClient:
@@ -217,33 +200,10 @@ class DistributionClient:
     ) -> Digest | None:
         """The digest of a tag (or digest), or ``None`` when it does not exist.
 
-        One GET follows where the HEAD is refused or has no digest. Registries have answered 405, 400, 403 or 501 to a
-        HEAD, and 404 for a tag that a GET finds: https://github.com/distribution/distribution/issues/1485,
-        https://github.com/nicholas-fedor/watchtower/issues/667. A GET also gives the reason of a refusal.
+        :param is_expected: a GET also follows a HEAD that does not find it.
         """
-        try:
-            if digest := self._manifest_call("HEAD", repository, target).digest():
-                return digest
-        except NotFound:
-            if not is_expected:
-                return None
-        except LoginRejected:
-            raise
-        except (DeniedError, RefusedError) as error:
-            log.info("%s; trying a GET", error)
-        return self._read_digest(repository, target)
-
-    def _read_digest(self, repository: Repository, target: str | Digest) -> Digest | None:
-        """GET a manifest and compute its digest. :raises NotAManifest: when the response is not JSON."""
-        try:
-            response = self._manifest_call("GET", repository, target)
-        except NotFound:
-            return None
-        try:
-            response.json()
-        except TemporaryError as error:
-            raise NotAManifest(str(error)) from error
-        return Digest.of(response.content, target.algorithm if isinstance(target, Digest) else "sha256")
+        call = partial(self._manifest_call, repository=repository, target=target)
+        return find_digest(call, target, is_expected=is_expected)
 
     def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
         """The exact bytes of a manifest. :raises DamagedContent: when they do not match the digest.
@@ -252,15 +212,7 @@ class DistributionClient:
         :raises RefusedError: for a type that cannot be mirrored, such as schema 1, whose digest covers only a part of
             its bytes.
         """
-        response = self._manifest_call("GET", repository, target)
-        media_type = response.headers.get("Content-Type", "")
-        if not media_type.startswith(_SCHEMA_1) and Digest.of(response.content, target.algorithm) != target:
-            damage = f"{repository}@{target} arrived damaged: its content has another digest"
-            if is_manifest(media_type):
-                raise DamagedContent(damage)
-            raise NotAManifest(f"{damage}, and is of type {media_type!r}")
-        parse_media_type(media_type, target)
-        return replace(parse_manifest(response.content, media_type), digest=target)
+        return check_manifest(self._manifest_call("GET", repository, target), repository, target)
 
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
         """Publish the exact bytes of a manifest under a tag or its digest.
@@ -291,12 +243,7 @@ class DistributionClient:
         :raises NotFound: when it does not exist.
         :raises RefusedError: for a status such as 204 or 304, which does not say that it exists.
         """
-        response = self._transport.call(
-            "HEAD", blob_path(repository, digest), scope=_pull(repository), headers=IDENTITY
-        )
-        if response.status != HTTPStatus.OK:
-            raise RefusedError(f"HEAD {shown_url(response.url)} answered {response.status}, not 200")
-        return whole_number(response.headers.get("Content-Length", ""))
+        return blob_size(self._transport, repository, digest)
 
     def read_blob(self, repository: Repository, digest: Digest) -> int:
         """Read and discard a whole blob, and return its size in bytes.
@@ -361,11 +308,7 @@ class DistributionClient:
 
     def get_blob(self, repository: Repository, descriptor: Descriptor) -> bytes:
         """A small blob, such as an image config. :raises TemporaryError: when it does not match the digest."""
-        path = blob_path(repository, descriptor.digest)
-        response = self._transport.call("GET", path, scope=_pull(repository), max_bytes=MAX_MANIFEST_BYTES)
-        if Digest.of(response.content, descriptor.digest.algorithm) != descriptor.digest:
-            raise TemporaryError(f"{repository}@{descriptor.digest} arrived damaged: its content has another digest")
-        return response.content
+        return read_small_blob(self._transport, repository, descriptor)
 
     def list_referrers(self, repository: Repository, subject: Digest) -> Manifest | None:
         """The referrers of a digest as one index; ``None`` without a referrers API (a tag then holds the list).

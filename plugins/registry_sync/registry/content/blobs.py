@@ -1,6 +1,6 @@
-"""Read blobs of any size as a stream: verified on the way, and continued where the registry broke off.
+"""Read blobs: large ones as a stream, verified on the way and continued where the registry broke off.
 
-No blob is held in memory. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-blobs
+No large blob is held in memory. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-blobs
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from http import HTTPStatus
 from typing import Any
 
 from registry_sync.errors import DamagedContent, RefusedError, RegistrySyncError, ResponseTimeout, TemporaryError
-from registry_sync.oci.manifest import Descriptor
+from registry_sync.oci.manifest import MAX_MANIFEST_BYTES, Descriptor
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.wire.exchange import ATTEMPTS
-from registry_sync.registry.wire.response import BodyStream, Response
+from registry_sync.registry.wire.response import BodyStream, Response, whole_number
 from registry_sync.registry.wire.slots import RequestSlots
 from registry_sync.registry.wire.transport import Transport
 from registry_sync.registry.wire.urls import shown_url
@@ -190,6 +190,28 @@ def read_blob(transport: Transport, repository: Repository, digest: Digest) -> i
     if hasher.hexdigest() != digest.encoded:
         raise DamagedContent(f"blob {digest} of {repository} arrived damaged: its content has another digest")
     return size_bytes
+
+
+def blob_size(transport: Transport, repository: Repository, digest: Digest) -> int | None:
+    """Size of a blob in bytes, ``None`` where the registry omits it.
+
+    :raises NotFound: when it does not exist.
+    :raises RefusedError: for a status such as 204 or 304, which does not say that it exists.
+    """
+    path, scope = blob_path(repository, digest), f"repository:{repository.name}:pull"
+    response = transport.call("HEAD", path, scope=scope, headers=IDENTITY)
+    if response.status != HTTPStatus.OK:
+        raise RefusedError(f"HEAD {shown_url(response.url)} answered {response.status}, not 200")
+    return whole_number(response.headers.get("Content-Length", ""))
+
+
+def read_small_blob(transport: Transport, repository: Repository, blob: Descriptor) -> bytes:
+    """A blob of at most ``MAX_MANIFEST_BYTES``. :raises TemporaryError: when it does not match the digest."""
+    path, scope = blob_path(repository, blob.digest), f"repository:{repository.name}:pull"
+    response = transport.call("GET", path, scope=scope, max_bytes=MAX_MANIFEST_BYTES)
+    if Digest.of(response.content, blob.digest.algorithm) != blob.digest:
+        raise TemporaryError(f"{repository}@{blob.digest} arrived damaged: its content has another digest")
+    return response.content
 
 
 def blob_path(repository: Repository, digest: Digest) -> str:
