@@ -21,6 +21,7 @@ from registry_sync.registry.wire.transport import Transport
 from testkit import images
 from testkit.clients import connect
 from testkit.loopback import LoopbackServer
+from testkit.proxy import ForwardProxy
 from testkit.scripted import Reply, ScriptedServer
 from testkit.tls import CertificateAuthority
 from testkit.waiting import PATIENCE_SECONDS
@@ -92,6 +93,22 @@ def test_bytes_behind_a_response_are_not_the_next_one(
         assert (server.accepted, recorded_pauses) == (3, [])
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("has_tls", [False, True])
+def test_a_connection_through_a_proxy_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_tls: bool
+) -> None:
+    authority = CertificateAuthority.create(tmp_path)
+    server = ScriptedServer(lambda _: Reply(), tls=authority.issue(["registry.example"]))
+    hosts = {"registry.example:443": server.host}
+    endpoint = Endpoint(host="registry.example", tls=True, ca_file=authority.ca_file)
+    with server, ForwardProxy(hosts, tls=authority.issue() if has_tls else None) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        with closing(Transport(endpoint)) as transport:
+            for _ in range(3):
+                transport.call("GET", "/v2/")
+        assert server.connections == 1
 
 
 @pytest.mark.parametrize(

@@ -29,13 +29,15 @@ def make_poll(connected: Any) -> Callable[[int], Sequence[Any]]:
 def is_idle(connected: Any, poll: Callable[[int], Sequence[Any]]) -> bool:
     """Return whether a server has sent nothing more, and may do so. Session tickets of TLS 1.3 are read.
 
-    :param connected: the socket of a connection that is not in use.
+    urllib3's wrapper for TLS within the TLS of a proxy holds bytes that ``poll`` does not see. It is always read.
+
+    :param connected: the socket of a connection that is not in use, or that wrapper.
     :param poll: made of it by :func:`make_poll`.
     """
-    if not isinstance(connected, ssl.SSLSocket):
-        return not poll(0)
-    if not connected.pending() and not poll(0):
-        return True
+    if isinstance(connected, socket.socket):
+        has_arrived = bool(poll(0)) or (isinstance(connected, ssl.SSLSocket) and connected.pending() > 0)
+        if not (has_arrived and isinstance(connected, ssl.SSLSocket)):
+            return not has_arrived
     timeout = connected.gettimeout()
     connected.settimeout(0.0)
     try:
