@@ -215,3 +215,15 @@ def test_a_chunk_without_a_valid_size_is_a_response_that_breaks_off(size: bytes)
     end = b"" if size == b"0" else b"\r\nbody\r\n0\r\n\r\n"
     answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n" + size + end
     assert read_whole(read_by_us, "GET", answer) == (http.client.IncompleteRead,)
+
+
+@pytest.mark.parametrize("line_break", [b"", b"XX", b"\r", b"\rX", b"\n\n", b"more\r\n"])
+def test_a_chunk_without_its_line_break_is_a_response_that_breaks_off(line_break: bytes) -> None:
+    """The chunk is longer or shorter than its size, so the sizes of those that follow are not certain either."""
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody" + line_break + b"2\r\n[]\r\n0\r\n\r\n"
+    assert read_whole(read_by_us, "GET", answer) == (http.client.IncompleteRead,)
+
+
+def test_chunks_may_have_line_breaks_of_one_byte() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\nbody\n2\n[]\n0\n\n"
+    assert read_whole(read_by_us, "GET", answer)[3] == b"body[]"

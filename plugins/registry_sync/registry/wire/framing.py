@@ -111,8 +111,11 @@ class ArrivingBody:
         return content
 
     def _begin_chunk(self) -> None:
-        """Read the line before a chunk. Python accepts ``-5``, ``0x5``, ``1_0``, and a line that is cut off."""
-        if self._received_bytes and len(self._stream.read(2)) < 2:  # the line break after the chunk before
+        """Read the line before a chunk.
+
+        Python accepts ``-5``, ``0x5``, ``1_0``, a line that is cut off, and anything as the line break after a chunk.
+        """
+        if self._received_bytes and self._stream.readline(2) not in (b"\r\n", b"\n"):  # after the chunk before
             raise http.client.IncompleteRead(b"")
         line = _CHUNK_SIZE.fullmatch(self._stream.readline(_LONGEST_LINE_BYTES))
         if line is None:
