@@ -44,7 +44,7 @@ from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.airflow.runs.label import TEMPLATE
 from registry_sync.routes.load import parse_mirrors
 from registry_sync.state.document import as_document
-from registry_sync.state.recording.record import NO_TAGS
+from registry_sync.state.recording.look import NO_TAGS
 from registry_sync.state.route import RouteState
 from registry_sync.state.run_row import RunRow
 

@@ -16,16 +16,10 @@ from registry_sync.oci.reference import Digest
 from registry_sync.state.destination import figures_of
 from registry_sync.state.document import as_document, read_document, size_of
 from registry_sync.state.names import MAX_VALUE_BYTES
-from registry_sync.state.recording.record import (
-    MAX_ARRIVALS,
-    MAX_PROBLEMS,
-    UNKNOWN_REASON,
-    Look,
-    RouteRecord,
-    fit_tags,
-    record_failure,
-    record_view,
-)
+from registry_sync.state.recording.look import Look, RouteRecord
+from registry_sync.state.recording.problems import MAX_PROBLEMS, UNKNOWN_REASON
+from registry_sync.state.recording.record import MAX_ARRIVALS, record_failure, record_view
+from registry_sync.state.recording.route_tags import fit_tags
 from registry_sync.state.route import LACKING, STATUSES, KnownTag, Problem, RouteState, TagTable, due_since
 from registry_sync.sync.view import Failure, RouteView, SeenTag, TagChange, TagStatus
 

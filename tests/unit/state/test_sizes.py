@@ -10,7 +10,8 @@ from registry_sync.state.destination import RouteFigures, figures_of
 from registry_sync.state.document import as_document, size_of
 from registry_sync.state.names import tags_key
 from registry_sync.state.recording.index import update_index
-from registry_sync.state.recording.record import Look, record_failure, record_view
+from registry_sync.state.recording.look import Look
+from registry_sync.state.recording.record import record_failure, record_view
 from registry_sync.sync.view import Failure, RouteView, SeenTag
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -47,7 +47,7 @@ from registry_sync.routes.discovery import Discovery, FailedRepository, FoundRou
 from registry_sync.routes.gone import find_gone, gone_failure, gone_note
 from registry_sync.routes.route import Route, route_key, settings_at
 from registry_sync.state.names import route_names
-from registry_sync.state.recording.record import MAX_REASON_LENGTH
+from registry_sync.state.recording.problems import MAX_REASON_LENGTH
 from registry_sync.sync.artifacts.lacking import NONE_LACKING
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.run_state import LastLook, Watermark

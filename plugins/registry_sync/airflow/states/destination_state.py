@@ -16,7 +16,8 @@ from registry_sync.errors import TemporaryError
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex, figures_of
 from registry_sync.state.document import as_document
 from registry_sync.state.names import DESTINATION_KEY, index_key, source_of, tags_key
-from registry_sync.state.recording.record import Look, record_failure
+from registry_sync.state.recording.look import Look
+from registry_sync.state.recording.record import record_failure
 from registry_sync.state.recording.record_run import DestinationRecord, ListedRoutes, RunOfDestination, record_run
 from registry_sync.state.route import RouteState
 from registry_sync.state.run_row import RunRow

@@ -15,7 +15,8 @@ from registry_sync.state.destination import figures_of
 from registry_sync.state.document import as_document, read_document
 from registry_sync.state.names import tags_key
 from registry_sync.state.recording.found_tags import found_tags
-from registry_sync.state.recording.record import Look, RouteRecord, record_failure, record_same_view, record_view
+from registry_sync.state.recording.look import Look, RouteRecord
+from registry_sync.state.recording.record import record_failure, record_same_view, record_view
 from registry_sync.state.recording.same_view import is_same_view
 from registry_sync.state.route import RouteState
 from registry_sync.state.run_row import FoundTag, RunRow

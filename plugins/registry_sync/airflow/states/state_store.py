@@ -11,7 +11,7 @@ from airflow.sdk.execution_time.context import AssetStateStoreAccessor
 
 from registry_sync.state.document import StateError, read_document
 from registry_sync.state.names import asset_name, tags_key
-from registry_sync.state.recording.record import NO_TAGS, RouteRecord
+from registry_sync.state.recording.look import NO_TAGS, RouteRecord
 from registry_sync.state.route import RouteState, TagTable
 from registry_sync.state.store import StateStore
 

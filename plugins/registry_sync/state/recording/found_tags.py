@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from registry_sync.state.recording.record import RouteRecord
+from registry_sync.state.recording.look import RouteRecord
 from registry_sync.state.run_row import MAX_FOUND, FoundTag
 from registry_sync.sync.view import RouteView, SeenTag
 from registry_sync.sync.window import CLOCK_SKEW
