@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -65,8 +66,8 @@ def test_only_what_was_refused_is_tried_again(
     route = make_route(source_api, wire, name, transfer="direct")
     first = run_route(route)
     lacking = LackingArtifacts.first_of(
-        LackingArtifact(name=images.cosign_tag(image), subject=image.digest, image=image.digest, tag=tag)
-        for tag, image in refused.items()
+        LackingArtifact(name=images.cosign_tag(image), subject=image.digest, image=image.digest)
+        for image in refused.values()
     )
     assert (first.lacking, first.lacks_only_artifacts) == (lacking, True)
     for _ in range(2):
@@ -121,7 +122,7 @@ def test_a_refused_referrer_of_a_platform_image_stays_red(
         report = next_run(route, report, window)
         assert [result.tag for result in report.failed_tags] == [str(sbom.digest)]
         (artifact,) = report.lacking.artifacts
-        assert (artifact.subject, artifact.image, artifact.tag) == (child.digest, content.digest, "v1")
+        assert (artifact.subject, artifact.image) == (child.digest, content.digest)
     wire.clear_rules()
     assert result_of(next_run(route, report), str(sbom.digest)).outcome == "copied"
 
@@ -206,15 +207,67 @@ def subjects(report: RouteReport) -> set[Digest]:
 def test_without_a_tag_in_the_window_one_head_shows_that_the_image_is_still_there(
     source: RegistryProcess, wire: Interceptor, name: str
 ) -> None:
-    push_signed(source, name, 3)
+    content = push_signed(source, name, 3)
     wire.answer("PUT", SIGNATURE, 403)
     route = make_route(source, wire, name, transfer="direct")
     first = run_route(route)
     wire.clear_requests()
     report = run_route(route, only_tags=only_tags(["v0"]), lacking=first.lacking)
+    assert report.lacking == first.lacking
+    heads = [request for request in asked(wire, name) if re.match(r"HEAD manifests/(v|sha256:)", request)]
+    digests = sorted(f"HEAD manifests/{image.digest} 200" for image in content)
+    assert sorted(heads) == [*digests, "HEAD manifests/v0 200"]
+
+
+def test_another_tag_of_the_image_keeps_them(source: RegistryProcess, wire: Interceptor, name: str) -> None:
+    """A tag that moves on, such as ``latest``, says nothing about another one that has the image."""
+    (content,) = push_signed(source, name, 1)
+    images.push(source.url, name, "a", content)
+    images.push(source.url, name, "z", content)
+    wire.answer("PUT", SIGNATURE, 403)
+    route = make_route(source, wire, name, transfer="direct")
+    first = run_route(route)
+    new = images.bare_artifact(f"{name} new")
+    for tag in ("a", "z"):
+        images.push(source.url, name, tag, new)
+    report = run_route(route, only_tags=only_tags(["a", "z"]), lacking=first.lacking)
+    assert [result.tag for result in report.failed_tags] == [images.cosign_tag(content)]
     assert subjects(report) == subjects(first)
-    assert [request for request in asked(wire, name) if request.startswith("HEAD manifests/v")] == [
-        "HEAD manifests/v0 200",
-        "HEAD manifests/v1 200",
-        "HEAD manifests/v2 200",
-    ]
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_a_tag_that_cannot_be_read_keeps_them(
+    source: RegistryProcess, source_api: ReferrersApi, wire: Interceptor, name: str, side: str
+) -> None:
+    content = images.bare_artifact(name)
+    sbom = images.bare_artifact("sbom", subject=content)
+    images.push(source.url, name, "v1", content)
+    images.push(source.url, name, "v2", images.bare_artifact(f"{name} other"))
+    images.push(source.url, name, None, sbom)
+    wire.answer("PUT", f"/{sbom.digest}$", 403)
+    with Interceptor(source_api.url) as here:
+        route = make_route(here, wire, name, transfer="direct")
+        first = run_route(route)
+        for method in ("HEAD", "GET"):
+            (here if side == "source" else wire).answer(method, "/manifests/v1$", 403)
+        report = next_run(route, first)
+    assert {result.tag for result in report.failed_tags} >= {"v1", str(sbom.digest)}
+    assert subjects(report) == subjects(first)
+
+
+def test_a_run_that_did_not_compare_the_tag_does_not_keep_them_for_ever(
+    source: RegistryProcess, source_api: ReferrersApi, wire: Interceptor, name: str
+) -> None:
+    """The image stays at the destination without a tag. The next complete look shows that nothing needs it."""
+    content = images.bare_artifact(name)
+    images.push(source.url, name, "v1", content)
+    images.push(source.url, name, "v2", new := images.bare_artifact(f"{name} new"))
+    images.push(source.url, name, None, sbom := images.bare_artifact("sbom", subject=content))
+    wire.answer("PUT", f"/{sbom.digest}$", 403)
+    route = make_route(source_api, wire, name, transfer="direct")
+    partial = run_route(route, only_tags=only_tags(["v2"]), lacking=run_route(route).lacking)
+    assert len(partial.lacking.artifacts) == 1
+    images.push(source.url, name, "v1", new)
+    assert counted(next_run(route, partial)) == {"copied": 1, "unchanged": 1}
+    last = next_run(route, partial)
+    assert (counted(last), bool(last.lacking)) == ({"unchanged": 2}, False)

@@ -55,7 +55,7 @@ def interval(start: float, end: float, run_type: str = "scheduled") -> RunInterv
 
 SIGNED = Digest.of(b"signed")
 LACKING = LackingArtifacts(
-    artifacts=(LackingArtifact(name=f"sha256-{SIGNED.encoded}.sig", subject=SIGNED, image=SIGNED, tag="v1"),)
+    artifacts=(LackingArtifact(name=f"sha256-{SIGNED.encoded}.sig", subject=SIGNED, image=SIGNED),)
 )
 NOT_SIGNED = TagResult.failed(LACKING.artifacts[0].name, "no", "refused")
 NO_PUSH_TIMES = Window(reason="scheduled; here.example does not report push times")

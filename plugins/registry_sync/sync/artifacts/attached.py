@@ -12,7 +12,7 @@ them for good must not cost a full check in every run.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
@@ -52,7 +52,8 @@ class AttachedArtifacts:
         }
         self._lock = threading.Lock()
         self._copied: dict[Digest, Future[list[Digest]]] = {}
-        self._images: dict[Digest, Digest] = {}
+        known = observation.scope.lacking.artifacts
+        self._images = {artifact.subject: artifact.image for artifact in known if artifact.image}
         self._retry_at: datetime | None = None
         self._are_late_tried = False
         self._outcomes = ArtifactOutcomes()
@@ -93,36 +94,37 @@ class AttachedArtifacts:
 
         Those that failed earlier and are not stored stay until a full check tries them.
         """
-        states, scope = self._observation.source.states, self._observation.scope
-        tags = {state: tag for tag, state in states.items() if isinstance(state, Digest)}
+        scope = self._observation.scope
         found = [
-            LackingArtifact(name=name, subject=subject, image=image, tag=tags.get(image))
+            LackingArtifact(name=name, subject=subject, image=self._images.get(subject))
             for name, subject in self._outcomes.failed
-            for image in [self._images.get(subject, subject)]
         ]
         if not self._are_late_tried:
             return LackingArtifacts.first_of([*found, *scope.lacking.artifacts], is_partial=scope.lacking.is_partial)
         is_partial = scope.lacking.is_partial and not scope.window.is_full_check
         return LackingArtifacts.first_of(found, is_partial=is_partial)
 
-    def copy_for(self, image: Digest, subjects: Sequence[Digest]) -> None:
+    def copy_for(self, image: Digest | None, subjects: Sequence[Digest]) -> None:
         """Copy the artifacts attached to ``subjects``, and the artifacts attached to those. Each digest goes once.
 
         Waits for a digest that another thread is copying, and fails with it.
 
-        :param image: digest of a tag that leads to ``subjects``.
+        :param image: digest of a tag that leads to ``subjects``, if it is known.
         :raises TemporaryError: when a retry may copy what is missing.
         :raises RateLimited: when a registry rate-limits us.
         """
         pending, seen = dict.fromkeys(subjects), set[Digest]()
-        with self._lock:
-            self._images |= dict.fromkeys(pending, image)
+        self._note_image(image, pending)
         while pending:
             seen.update(pending)
             found = each_at_once(self._copy_once, list(pending), threads=self._session.threads(len(pending)))
             pending = dict.fromkeys(digest for digests in found for digest in digests if digest not in seen)
+            self._note_image(image, pending)
+
+    def _note_image(self, image: Digest | None, subjects: Iterable[Digest]) -> None:
+        if image:
             with self._lock:
-                self._images |= dict.fromkeys(pending, image)
+                self._images |= dict.fromkeys(subjects, image)
 
     def _copy_once(self, subject: Digest) -> list[Digest]:
         """The copying thread never waits for another one, which rules out deadlock."""
@@ -168,8 +170,9 @@ class AttachedArtifacts:
 
     def _copy_late(self, subject: Digest) -> None:
         with self._reporting(referrers_tag(subject), subject) as is_possible:
-            if is_possible and (subject in self._in_sync or self._transfer.manifests.is_held(subject)):
-                self.copy_for(subject, [subject, *self._unlisted_children(subject)])
+            is_image = subject in self._in_sync
+            if is_possible and (is_image or self._transfer.manifests.is_held(subject)):
+                self.copy_for(subject if is_image else None, [subject, *self._unlisted_children(subject)])
 
     def _copy_again(self, artifact: LackingArtifact) -> None:
         """Try an artifact of an earlier run again, unless its image is not mirrored any more.
@@ -193,20 +196,21 @@ class AttachedArtifacts:
             self._outcomes.add(TagResult.failed(name, str(error), error.error_class), subject)
 
     def _is_wanted(self, artifact: LackingArtifact) -> bool:
-        """Return whether the tag of an earlier run still has the image at the destination.
+        """Return whether the destination needs an artifact of an earlier run.
 
-        A tag that this run did not compare takes a HEAD. Without a tag, or where it is unreadable, the subject decides.
+        Only a run that read all tags shows that none has the image. In any other the subject decides: while the
+        destination has it, a tag may lead to it. A full check finds the artifacts of unknown images by itself.
         """
-        seen, tag = self._observation, artifact.tag
-        state = seen.source.states.get(tag) if tag else None
-        if tag is None or isinstance(state, Unreadable):
-            return self._transfer.manifests.is_held(artifact.subject)
-        if tag in seen.source.states:
-            return tag in seen.in_sync and state == artifact.image
-        if seen.is_complete and seen.scope.is_everything and tag not in seen.kept:
-            return False
-        repository = self._session.route.destination_repository
-        return self._session.destination.head_manifest(repository, tag) == artifact.image
+        is_known = artifact.image is not None or self._observation.scope.window.is_full_check
+        if is_known and self._has_read_all_tags():
+            return artifact.image in self._in_sync
+        return self._transfer.manifests.is_held(artifact.subject)
+
+    def _has_read_all_tags(self) -> bool:
+        seen = self._observation
+        states = (*seen.source.states.values(), *seen.destination.values())
+        is_everything = seen.is_complete and seen.scope.is_everything and not seen.kept
+        return is_everything and not any(isinstance(state, Unreadable) for state in states)
 
     def _unlisted_children(self, digest: Digest) -> list[Digest]:
         """The images of an index, whose artifact tags only a listing would show.

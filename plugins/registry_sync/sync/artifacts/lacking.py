@@ -18,24 +18,23 @@ class LackingArtifact:
 
     :ivar name: its tag or digest, as in the report.
     :ivar subject: the digest that it is attached to.
-    :ivar image: the digest of the mirrored image that leads to the subject; often the subject itself.
-    :ivar tag: a tag that the image had; ``None`` when the run saw none.
+    :ivar image: the digest of the mirrored image that leads to the subject; often the subject itself. ``None`` where
+        the run compared no tag that leads to it.
     """
 
     name: str
     subject: Digest
-    image: Digest
-    tag: str | None = None
+    image: Digest | None = None
 
     def to_json(self) -> list[str | None]:
         """The artifact as JSON-simple values."""
-        return [self.name, str(self.subject), str(self.image), self.tag]
+        return [self.name, str(self.subject), str(self.image) if self.image else None]
 
     @classmethod
     def from_json(cls, document: Any) -> Self:
         """Read the result of :meth:`to_json`."""
-        name, subject, image, tag = document
-        return cls(name=name, subject=Digest.parse(subject), image=Digest.parse(image), tag=tag)
+        name, subject, image = document
+        return cls(name=name, subject=Digest.parse(subject), image=Digest.parse(image) if image else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
