@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -331,3 +333,42 @@ class TestOpenedAhead:
             asked.open_connections(3)
             join_openers()
             assert server.connections == 0
+
+
+def test_none_is_kept_after_the_client_was_closed() -> None:
+    """A thread may send its last request while another closes the client."""
+    timeouts = pools.Timeouts(connect_seconds=PATIENCE_SECONDS, read_seconds=PATIENCE_SECONDS)
+    with ScriptedServer(lambda _: Reply()) as server:
+        closed = connections.Connections(Endpoint(host=server.host, tls=False), max_connections=2)
+        closed.close()
+        for _ in range(2):
+            response = closed.send("GET", f"{server.url}/v2/", headers={}, body=None, timeouts=timeouts)
+            assert (response.status, list(response.chunks())) == (200, [])
+            response.give_back()
+        assert server.connections == 2
+
+
+def test_one_that_is_given_back_while_the_client_is_closed_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(listener: socket.socket) -> socket.socket:
+        accepted, _ = listener.accept()
+        accepted.settimeout(PATIENCE_SECONDS)
+        while not accepted.recv(65536).endswith(b"\r\n\r\n"):
+            pass
+        accepted.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        return accepted
+
+    def close_and_tell() -> float:
+        """The time, asked for just before a connection is put back."""
+        client.close()
+        return time.monotonic()
+
+    timeouts = pools.Timeouts(connect_seconds=PATIENCE_SECONDS, read_seconds=PATIENCE_SECONDS)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        accepted = pool.submit(answer, listener)
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+        client = connections.Connections(Endpoint(host=host, tls=False), max_connections=2)
+        response = client.send("GET", f"http://{host}/v2/", headers={}, body=None, timeouts=timeouts)
+        monkeypatch.setattr(pools, "time", SimpleNamespace(monotonic=close_and_tell))
+        response.give_back()
+        with accepted.result() as theirs:
+            assert theirs.recv(1) == b""

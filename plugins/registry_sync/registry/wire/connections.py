@@ -120,7 +120,10 @@ class Connections:
             if origin not in self._ways:
                 self._close_oldest()
                 self._ways[origin] = self._make_way(origin)
-            return self._ways[origin]
+            way = self._ways[origin]
+            if self._is_closed:  # a request that was under way then keeps no connection
+                way.pool.close()
+            return way
 
     def _close_oldest(self) -> None:
         idle = [origin for origin, way in self._ways.items() if way.pool.is_idle]

@@ -245,11 +245,13 @@ class HostPool:
     def _give_back(self, connection: Any, *, is_kept: bool) -> None:
         if not is_kept:
             connection.close()
-        if self._is_closed or len(self._places) >= self._most:
+        if len(self._places) >= self._most:
             connection.close()
-        else:
-            connection.used_at = time.monotonic()
-            self._places.append(connection)
+            return
+        connection.used_at = time.monotonic()
+        self._places.append(connection)
+        if self._is_closed:  # asked afterwards: another thread may close the pool at any time
+            self.close()
 
     def _fail(self, connection: Any, error: BaseException) -> NoReturn:
         """Close a connection after an error, and raise the error as urllib3 does."""
