@@ -205,6 +205,26 @@ class TestFailures:
             ),
         )
 
+    @pytest.mark.parametrize("is_plain", [False, True])
+    @pytest.mark.parametrize("is_own", [False, True])
+    @pytest.mark.parametrize("form", ["me:p@ss:w/ord", "bWU6cEBzczp3L29yZA==", "p%40ss%3aw%2ford", "robot-w@rd"])
+    def test_one_that_quotes_a_login(
+        self, monkeypatch: pytest.MonkeyPatch, form: str, *, is_own: bool, is_plain: bool
+    ) -> None:
+        """The login is that of ``proxy_connection``, of the environment, or the registry's own."""
+        with ForwardProxy({}, refusal=lambda _: refuse(f"407 Not <{form}>")) as proxy:
+            monkeypatch.setenv("all_proxy", f"http://me:p%40ss%3Aw%2ford@{proxy.host}")
+            error = error_of(
+                Endpoint(
+                    host=REGISTRY,
+                    tls=not is_plain,
+                    credentials=Credentials(username="robot", secret="robot-w@rd"),
+                    proxy=Proxy(url=proxy.url, credentials=LOGIN) if is_own else None,
+                )
+            )
+        masked = "me:***" if form.startswith("me:") else "***"
+        assert str(error).startswith(f"the proxy http://…@{proxy.host} rejects its login (407 Not <{masked}>), so http")
+
     def test_a_certificate_that_is_not_accepted(self, authority: CertificateAuthority, tmp_path: Path) -> None:
         with ForwardProxy({}, tls=CertificateAuthority.create(tmp_path).issue()) as proxy:
             error = error_of(endpoint(authority, Proxy(url=proxy.url)))

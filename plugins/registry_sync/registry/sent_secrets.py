@@ -45,17 +45,19 @@ class SentSecrets:
 
     def note(self, authorization: str | None, headers: Mapping[str, str], login: object) -> None:
         """Note the secrets of a request before it is sent. :param login: the body of a POST, which may be one."""
-        if authorization and authorization not in self._noted:
-            self._note_header(authorization)
+        if authorization:
+            self.note_authorization(authorization)
         for name, value in headers.items():
-            if _NAMES_SECRET.search(name) and value not in self._noted:
-                self._note_header(value)
+            if _NAMES_SECRET.search(name):
+                self.note_authorization(value)
         if login and isinstance(login, bytes) and len(login) <= _LONGEST_LOGIN:
             self._add(*_secrets_of_login(login))
 
-    def _note_header(self, value: str) -> None:
-        self._noted.add(value)
-        self._add(*_parts_of_header(value))
+    def note_authorization(self, value: str) -> None:
+        """Note ``Basic …``, ``Bearer …``, or a header that is a secret itself."""
+        if value not in self._noted:
+            self._noted.add(value)
+            self._add(*_parts_of_header(value))
 
     def redact(self, text: str) -> str:
         """The text with a mask in place of each secret, in any form that a server may quote it in."""

@@ -6,7 +6,7 @@ import os
 import re
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -60,11 +60,16 @@ class Connections:
     Certificates are checked against the registry's own CA, else against the bundle in ``REQUESTS_CA_BUNDLE`` or
     ``CURL_CA_BUNDLE``, else against Mozilla's. A client certificate is shown to the registry itself only, not to a
     token service, a proxy, or the target of a redirect on another host.
+
+    :param note_login: is called with the value of ``Proxy-Authorization`` before it is sent.
     """
 
-    def __init__(self, endpoint: Endpoint, *, max_connections: int) -> None:
+    def __init__(
+        self, endpoint: Endpoint, *, max_connections: int, note_login: Callable[[str], object] = lambda _: None
+    ) -> None:
         self._bundle = endpoint.ca_file or _bundle()
         self._endpoint = endpoint
+        self._note_login = note_login
         self._max_connections = max_connections
         self._managers: dict[tuple[str, str, bool], PoolManager] = {}
         self._ways: dict[str, _Way] = {}
@@ -78,7 +83,10 @@ class Connections:
         """The URL of the proxy for ``url``; empty without one. The environment is read once for each host."""
         origin, _ = split_origin(url)
         if origin not in self._proxies:
-            self._proxies[origin] = proxy_of(url, self._endpoint.proxy)
+            proxy = proxy_of(url, self._endpoint.proxy)
+            for login in _proxy_authorization(proxy).values():
+                self._note_login(login)
+            self._proxies[origin] = proxy
         return self._proxies[origin]
 
     @property

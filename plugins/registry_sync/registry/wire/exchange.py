@@ -107,8 +107,10 @@ class Exchange:
 
     def __init__(self, endpoint: Endpoint, limits: RequestLimits, *, max_connections: int) -> None:
         self._limits = limits
-        self._connections = Connections(endpoint, max_connections=max_connections)
         self._secrets = SentSecrets(endpoint)
+        self._connections = Connections(
+            endpoint, max_connections=max_connections, note_login=self._secrets.note_authorization
+        )
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -179,7 +181,7 @@ class Exchange:
     def _check_proxy(self, raw: RawResponse, url: str) -> None:
         """:raises RegistrySyncError: when a proxy answered in place of the server. Through TLS it cannot."""
         proxy = self._connections.proxy_of(url) if raw.status >= 400 and url.startswith("http:") else ""
-        if proxy and (error := decode_proxy_response(raw, url, proxy)):
+        if proxy and (error := decode_proxy_response(raw, url, proxy, self._secrets.redact)):
             raise error
 
     def _open(self, request: Request, authorization: str | None) -> RawResponse:

@@ -48,14 +48,18 @@ def decode_proxy_error(
     return TemporaryError(f"{name}, which leads to {_origin(url)}, cannot be reached: {_text(reason)}")
 
 
-def decode_proxy_response(raw: RawResponse, url: str, proxy: str) -> RegistrySyncError | None:
+def decode_proxy_response(
+    raw: RawResponse, url: str, proxy: str, redact: Callable[[str], str]
+) -> RegistrySyncError | None:
     """The error of a response that a proxy made, to a request for plain HTTP; ``None`` for one of the registry.
 
     A proxy marks its own by 407, by ``Proxy-Status`` with an error, or as Squid does by ``X-Squid-Error``.
+
+    :param redact: masks the secrets of a text that the proxy sent. It sees those for the registry, too.
     """
     is_own = raw.status == 407 or _PROXY_FAULT.search(raw.headers.get("Proxy-Status", ""))
     squid = raw.headers.get("X-Squid-Error", "")
-    return _refusal(raw.status, squid or raw.reason or "", url, proxy) if is_own or squid else None
+    return _refusal(raw.status, redact(squid or raw.reason), url, proxy) if is_own or squid else None
 
 
 def innermost(error: BaseException) -> BaseException:
