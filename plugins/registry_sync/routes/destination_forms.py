@@ -61,8 +61,9 @@ def destination_forms(namespace: NamespaceRoutes, *, with_nested: bool = False) 
     """
     host = namespace.destination.host
     included = dict.fromkeys(_copies(namespace, namespace.included(), with_nested=with_nested))
-    exact = (pattern for pattern in namespace.excluded() if has_exact_forms(pattern.pattern))
-    is_known = _keeps_names(namespace, ("repository",) if with_nested else ("repository", "name"))
+    exact = [pattern for pattern in namespace.excluded() if has_exact_forms(pattern.pattern)]
+    has_slash = any(_has_slash(namespace, pattern) for pattern in (*namespace.included(), *exact))
+    is_known = _keeps_names(namespace, ("repository",) if with_nested or has_slash else ("repository", "name"))
     excluded = _copies(namespace, exact) if is_known else ()
     return DestinationForms(
         registry=storage_key(host),
@@ -89,6 +90,12 @@ def _keeps_names(namespace: NamespaceRoutes, variables: Collection[str]) -> bool
     """Return whether each name at the destination has one of these variables, and so tells the name at the source."""
     rename = namespace.rule.rename
     return rename is None or (_is_plain(rename) and not set(variables).isdisjoint(_VARIABLE.findall(rename)))
+
+
+def _has_slash(namespace: NamespaceRoutes, pattern: NamePattern) -> bool:
+    """Return whether a pattern names nested repositories: ``{{ name }}`` of ``s/a`` and of ``a`` is the same."""
+    within = (form[len(f"{namespace.rule.namespace}/") :] for form in pattern.forms())
+    return any(part is not None and "/" in part for form in within for part in form)
 
 
 def _is_plain(rename: str) -> bool:

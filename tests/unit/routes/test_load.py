@@ -1685,6 +1685,18 @@ def test_pruning_what_another_mirror_may_write_is_refused(write: Write, ours: st
             "namespace: y, rename: 'all/{{ name }}', include: ['/q.?/']",
         ),
         ("namespace: x, rename: 'y/{{ name }}', include: ['*b']", "namespace: y, include: ['b*c*']"),
+        (
+            "namespace: x, rename: 'all/{{ name }}', exclude: ['s/*']",
+            "namespace: y, rename: 'all/{{ name }}', include: ['b*']",
+        ),
+        (
+            "namespace: x, rename: 'all/{{ name }}', exclude: ['/s/.*/']",
+            "namespace: y, rename: \"all/{{ name.split('-')[0] }}\", include: ['b-*']",
+        ),
+        (
+            "namespace: x, rename: 'all/{{ name }}', include: ['*z', 's/b*'], exclude: ['b*']",
+            "namespace: y, rename: 'all/{{ name }}', include: ['bc*']",
+        ),
     ],
 )
 def test_pruning_what_another_namespace_may_write_under_a_new_name_is_refused(
