@@ -134,6 +134,20 @@ def test_tags_that_cannot_be_compared_are_a_note(
         assert result_of(suspected, "v01").reason.startswith(start)
 
 
+def test_a_rate_limit_ends_the_comparison(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    """Each further tag would wait for minutes. Two threads compare."""
+    with QuayApi(source.url) as quay:
+        push(quay, source, name, 20)
+        route = make_route(quay, destination, name, source_kind="quay", transfer="direct", signatures=False)
+        run_route(route, api_url=quay.url)
+        quay.answer("HEAD", "/manifests/v", 429, headers={"Retry-After": "7200"})
+        report = full_check(route, quay)
+        assert counted(report) == {"unchanged": 20}
+        assert 1 <= len(heads(quay)) <= 2
+        (note,) = [note for note in report.notes if "could not be compared" in note]
+        assert note.startswith("20 tags of the source could not be compared with its listing: ")
+
+
 def test_a_full_check_sends_a_bounded_number_of_heads(
     source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
 
-from registry_sync.errors import RegistrySyncError
+from registry_sync.errors import ConnectTimeout, RateLimited, RegistrySyncError, ResponseTimeout
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RegistryClient
 from registry_sync.sync.reading.second_listing import SecondListing
@@ -26,6 +26,8 @@ SPOT_CHECKS = 20
 """Tags of a repository that a full check compares at each registry."""
 
 Side = Literal["source", "destination"]
+
+_LASTING = (RateLimited, ResponseTimeout, ConnectTimeout)
 
 _NEWEST = SPOT_CHECKS // 2
 _DAYS_OF_WEEK = 7
@@ -60,7 +62,7 @@ def check_listing(
     :param listed: the digests that the listing has; without any, nothing is sent.
     """
     chosen = choose_tags(list(listed), pushed_at, now.toordinal()) if scope.window.is_full_check else []
-    compared = dict.fromkeys([*chosen, *sorted(scope.stale_tags.intersection(listed))])
+    compared = dict.fromkeys([*sorted(scope.stale_tags.intersection(listed)), *chosen])
     return _compare(client, repository, {tag: listed[tag] for tag in compared}, side, scope.stale_tags)
 
 
@@ -83,13 +85,17 @@ def _compare(
 ) -> SpotCheck:
     """HEAD each tag, and look again at listing and tag where they differ: a push in between is not a mistake.
 
+    A rate limit or a timeout ends it, because each further tag would wait for minutes.
     A tag that the source lists and does not have was deleted. One that the destination does not have is missing.
 
     :param stale: tags that the listing had wrong in the last run, which fail also when they cannot be compared.
     """
-    second, unread = SecondListing(client, repository), dict[str, str]()
+    second, unread, lasting = SecondListing(client, repository), dict[str, str](), list[str]()
 
     def differs(tag: str) -> tuple[str, Digest | None] | None:
+        if lasting:
+            unread[tag] = lasting[0]
+            return None
         try:
             first = client.head_manifest(repository, tag, is_expected=True)
             if first == listed[tag] or (first is None and side == "source"):
@@ -98,6 +104,8 @@ def _compare(
         except RegistrySyncError as error:
             log.info("%s:%s cannot be compared with the listing: %s", repository, tag, error)
             unread[tag] = str(error)
+            if isinstance(error, _LASTING):
+                lasting.append(str(error))
             return None
         return (tag, first) if is_stale else None
 
