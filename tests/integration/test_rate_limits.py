@@ -30,7 +30,7 @@ from testkit.registry import RegistryProcess
 from testkit.routes import counted, make_route, run_route
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 from testkit.sleeping_clock import SleepingClock
-from testkit.waiting import PATIENCE_SECONDS
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 from tests.integration.conftest import SkopeoLog
 
 pytestmark = pytest.mark.usefixtures("own_temporary_directory")
@@ -128,6 +128,28 @@ def test_processes_pause_together(tmp_path: Path) -> None:
         assert [task.communicate(timeout=PATIENCE_SECONDS)[0] for task in tasks] == ["100\n"] * 3
     assert limit.counts[200] == 300
     assert limit.counts[429] <= WAVES * 3 * THREADS
+
+
+def test_a_process_that_begins_in_a_pause_waits_for_its_end(tmp_path: Path) -> None:
+    """A process that stands still begins later, so that this cannot fail by the time that it takes."""
+    seen: list[float] = []
+
+    def answer(_: ScriptedRequest) -> Reply:
+        seen.append(time.monotonic())
+        if len(seen) == 1:
+            return Reply(status=429, body=PAGE, headers={"Retry-After": "4"})
+        return Reply(headers={"Docker-Content-Digest": str(DIGEST)})
+
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
+    program = _TASK.replace("ThreadPoolExecutor(8)", "ThreadPoolExecutor(1)").replace("range(100)", "range(1)")
+    with ScriptedServer(answer) as server:
+        command = [sys.executable, "-c", program, server.host]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as first:
+            wait_until(lambda: len(seen) == 1, "the first process is answered 429")
+            subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+            assert first.wait(PATIENCE_SECONDS) == 0
+    assert seen[1] - seen[0] >= 3.9
+    assert len(seen) == 3
 
 
 @pytest.mark.parametrize(
