@@ -73,6 +73,16 @@ def test_no_pace_waits_never(clock: Clock) -> None:
     assert starts_of(RateLimiter(None), clock, 100) == [50.0] * 100
 
 
+def test_each_429_doubles_the_gap_where_no_rate_is_known(clock: Clock) -> None:
+    pace, gaps = RateLimiter(None, server=SERVER), []
+    for _ in range(3):
+        pace.pause(sent_at=pace.wait())
+        one, two, three = starts_of(pace, clock, 3)
+        gaps.append((two - one, three - two))
+    expected = [(gap, gap) for gap in (0.005, 0.01, 0.02)]
+    assert gaps == [pytest.approx(gap, rel=0.02) for gap in expected]
+
+
 def test_clients_of_one_server_share_a_pace(clock: Clock) -> None:
     one, two, other = (RateLimiter(4, server=server) for server in (SERVER, SERVER, "hub.example"))
     starts = [starts_of(pace, clock, 1)[0] for pace in (one, two, one, other)]
