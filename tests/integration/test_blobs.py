@@ -295,6 +295,38 @@ def test_a_number_of_thousands_of_digits_is_none(method: str, status: int, heade
                     list(client.blob_reader(repository, blob).chunks())
 
 
+@pytest.mark.parametrize(
+    ("part_bytes", "requests", "problem"),
+    [
+        (1, 3, "the registry sent a part of a blob that has only 1 new bytes"),
+        (32_767, 3, "the registry sent a part of a blob that has only 32767 new bytes"),
+        (32_768, 10, ""),
+        (262_144, 2, ""),
+    ],
+)
+def test_a_blob_is_not_read_in_very_many_parts(part_bytes: int, requests: int, problem: str) -> None:
+    """The last part may have fewer bytes than those before."""
+    content = images.big_layer(300_000).content[:300_000]
+
+    def answer(_: ScriptedRequest) -> Reply:
+        first = begins[-1]
+        part = content[first : first + part_bytes]
+        begins.append(first + len(part))
+        headers = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}"}
+        return Reply(status=206, headers=headers, body=part)
+
+    begins = [0]
+    with ScriptedServer(answer) as server, connect(DistributionClient, server) as client:
+        chunks = client.blob_reader(Repository(server.host, NAME), described(content)).chunks()
+        if problem:
+            with pytest.raises(TemporaryError) as caught:
+                list(chunks)
+            assert str(caught.value) == problem
+        else:
+            assert b"".join(chunks) == content
+        assert len(server.shown) == requests
+
+
 def test_a_blob_at_another_host_is_read_without_the_password(destination: RegistryProcess) -> None:
     with ScriptedServer(lambda _: Reply(body=b"stored elsewhere")) as storage:
 

@@ -29,6 +29,9 @@ IDENTITY = {"Accept-Encoding": "identity"}
 
 _CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d{1,18})-\d+/", re.ASCII | re.IGNORECASE)
 
+_LEAST_PART_BYTES = 32 * 1024
+"""Fewer bytes are a failed attempt. A blob in parts of one byte would cost a request for each of them."""
+
 _STEP_BYTES = 8 * 1024 * 1024
 """Bytes after which attempts are counted from the first again, and the state of the hash is kept for a resume."""
 
@@ -123,6 +126,8 @@ class BlobReader:
                     yield chunk
                 if not self._is_part or offset == began:  # a part may end before the blob does
                     return
+                if offset < min(began + _LEAST_PART_BYTES, self.blob.size_bytes):
+                    raise TemporaryError(f"the registry sent a part of a blob that has only {offset - began} new bytes")
             except ResponseTimeout:
                 raise
             except TemporaryError as error:
