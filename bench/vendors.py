@@ -13,7 +13,6 @@ from unittest.mock import patch
 from bench.clients import NAME, NOON, fill, hours_ago, plan, registry, route, sync
 from bench.scope import Scope
 from bench.tables import Findings, Row, Table
-from registry_sync.airflow.operators.list_routes import split_unmodified
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.registry import Registry
 from registry_sync.config.rules import NamespaceRule
@@ -22,6 +21,7 @@ from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.open import open_client
 from registry_sync.routes.discovery import expand_routes
 from registry_sync.routes.route import route_key
+from registry_sync.sync.due_routes import split_unmodified
 from registry_sync.sync.reading.source import repository_lister
 from registry_sync.sync.run_state import Watermark
 from registry_sync.sync.window import RunInterval, Window

@@ -20,7 +20,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from registry_sync.airflow.operators.list_routes import split_unmodified
 from registry_sync.config.settings import MoverName
 from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.reference import Digest
@@ -28,6 +27,7 @@ from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.vendors.quay import QuayClient
 from registry_sync.routes.discovery import FoundRoute
 from registry_sync.routes.route import Route, route_key
+from registry_sync.sync.due_routes import split_unmodified
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.run_state import Watermark, advance_watermark
 from registry_sync.sync.session import Session

@@ -1,4 +1,4 @@
-"""Repositories that an earlier run found in a namespace, and that the source does not list any more. Pure.
+"""Repositories that earlier runs found in namespaces: those that the source does not list any more. Pure.
 
 A repository disappears when it is deleted or renamed, and also when it becomes private, or when a token loses its
 rights: the listing is shorter then, and nothing else shows it.
@@ -66,3 +66,16 @@ def gone_note(gone: Sequence[GoneRepository]) -> str:
     return (
         f"{len(gone)} repositories that an earlier run found are not listed by their namespace any more: {names}{more}"
     )
+
+
+def repositories_to_remember(found: Discovery, earlier: Collection[str]) -> set[str]:
+    """Names of the repositories that a run found in namespaces, and of those that it must not forget.
+
+    Not forgotten are those of ``earlier`` that are written by name, fail now, or are in a namespace without a listing.
+    A name that is only written may be a mistake: it is remembered after the first complete look at its repository.
+    """
+    discovered = {entry.route.source_repository.name for entry in found.routes if entry.route.is_discovered}
+    written = {entry.route.source_repository.name for entry in found.routes} - discovered
+    failed = {failure.name for failure in found.failures}
+    unlisted = tuple(f"{namespace}/" for namespace in found.unlisted)
+    return discovered | {name for name in earlier if name in written | failed or name.startswith(unlisted)}

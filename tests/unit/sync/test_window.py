@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_sync.airflow.operators.list_routes import split_unmodified
 from registry_sync.airflow.runs.outcomes import finished_routes
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.registry import Registry
@@ -22,6 +21,7 @@ from registry_sync.oci.reference import Digest
 from registry_sync.routes.discovery import FoundRoute, listed_routes
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.artifacts.lacking import NONE_LACKING, LackingArtifact, LackingArtifacts
+from registry_sync.sync.due_routes import split_unmodified
 from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.sync.run_state import Watermark, advance_watermark
 from registry_sync.sync.window import (

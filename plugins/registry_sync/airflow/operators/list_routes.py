@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -39,19 +39,20 @@ from registry_sync.airflow.runs.map_length import check_map_length
 from registry_sync.airflow.runs.route_pages import push_routes
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.registry import Registry
-from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.routes.acceptance import assign_accepted
 from registry_sync.routes.disabled import disabled_note, split_disabled, until_text
-from registry_sync.routes.discovery import Discovery, FailedRepository, FoundRoute, expand_routes, select_routes
-from registry_sync.routes.gone import find_gone, gone_failure, gone_note
+from registry_sync.routes.discovery import Discovery, FailedRepository, expand_routes, select_routes
+from registry_sync.routes.gone import find_gone, gone_failure, gone_note, repositories_to_remember
 from registry_sync.routes.route import Route, route_key, settings_at
 from registry_sync.state.names import route_names
 from registry_sync.state.recording.problems import MAX_REASON_LENGTH
 from registry_sync.sync.artifacts.lacking import NONE_LACKING
-from registry_sync.sync.report import RouteReport
+from registry_sync.sync.due_routes import check_accepted_are_compared, split_unmodified, widen_to_everything
 from registry_sync.sync.run_state import LastLook, Watermark
 from registry_sync.sync.scope import RouteScope, RouteTask
+from registry_sync.sync.unrouted import unrouted_reports
 from registry_sync.sync.verification.damaged_images import DamagedImage
 from registry_sync.sync.verification.deep_check import (
     DeepCheck,
@@ -60,7 +61,7 @@ from registry_sync.sync.verification.deep_check import (
     deep_check_of_route,
     rotation_of_run,
 )
-from registry_sync.sync.window import RunInterval, Window, compares_names, window_of_route, window_of_run
+from registry_sync.sync.window import RunInterval, Window, compares_names, window_of_run
 from registry_sync.tags.rules import only_tags
 
 if TYPE_CHECKING:
@@ -281,71 +282,3 @@ class ListRoutesOperator(BaseOperator):
             self.log.info("%d repositories skipped: no push in the window", len(unmodified))
         lines = [f"{route.label}: {own}" if own != window else route.label for route, own in work]
         self.log.info("%d routes:\n%s", len(work), "\n".join(lines))
-
-
-def check_accepted_are_compared(accepted: Mapping[str, Mapping[str, Digest]], unmodified: Iterable[Route]) -> None:
-    """:raises ConfigurationError: when a tag is accepted in a repository that the run does not compare."""
-    for route in unmodified:
-        if tags := accepted.get(route_key(route)):
-            raise ConfigurationError(
-                f"accept names {', '.join(tags)} of {route.source_repository}, which had no push in the window of this "
-                "run, so that it is not compared; write window: all"
-            )
-
-
-def widen_to_everything(
-    work: Sequence[tuple[Route, Window]], unmodified: Sequence[Route], everything: Window
-) -> list[tuple[Route, Window]]:
-    """All routes, each with a window of everything: its own window if that is one, else ``everything``."""
-    widened = [(route, own if own.is_everything else everything) for route, own in work]
-    return widened + [(route, everything) for route in unmodified]
-
-
-def repositories_to_remember(found: Discovery, earlier: Collection[str]) -> set[str]:
-    """Names of the repositories that a run found in namespaces, and of those that it must not forget.
-
-    Not forgotten are those of ``earlier`` that are written by name, fail now, or are in a namespace without a listing.
-    A name that is only written may be a mistake: it is remembered after the first complete look at its repository.
-    """
-    discovered = {entry.route.source_repository.name for entry in found.routes if entry.route.is_discovered}
-    written = {entry.route.source_repository.name for entry in found.routes} - discovered
-    failed = {failure.name for failure in found.failures}
-    unlisted = tuple(f"{namespace}/" for namespace in found.unlisted)
-    return discovered | {name for name in earlier if name in written | failed or name.startswith(unlisted)}
-
-
-MAX_UNROUTED = 100
-"""Maximum number of reports of repositories without a route, so that their XCom stays bounded."""
-
-
-def unrouted_reports(mirror: str, destination: str, failures: Sequence[FailedRepository]) -> list[RouteReport]:
-    """A report for each failure, at most :data:`MAX_UNROUTED` and one for all others."""
-    shown = [
-        RouteReport.of_unrouted(mirror, failure.source, destination, failure.error)
-        for failure in failures[:MAX_UNROUTED]
-    ]
-    if others := len(failures) - len(shown):
-        error = ConfigurationError("they are not mirrored either; the log of the task that lists the routes has them")
-        shown.append(RouteReport.of_unrouted(mirror, f"{others} more repositories", destination, error))
-    return shown
-
-
-def split_unmodified(
-    found: Iterable[FoundRoute], window: Window, run: RunInterval, watermark: Watermark | None, full_check: str | None
-) -> tuple[list[tuple[Route, Window]], list[Route]]:
-    """Split routes into those to work on, each with its window, and those whose repository had no push in it.
-
-    A route that lacks attached artifacts tries them again in any case.
-    """
-    work: list[tuple[Route, Window]] = []
-    unmodified: list[Route] = []
-    for candidate in found:
-        route = candidate.route
-        own = window_of_route(window, run, route, watermark, full_check)
-        changed_at = route.settings.tags.last_entry(candidate.modified_at)
-        is_due = watermark is not None and route_key(route) in watermark.lacking
-        if changed_at and own.since and changed_at < own.since and not is_due:
-            unmodified.append(route)
-        else:
-            work.append((route, own))
-    return work, unmodified

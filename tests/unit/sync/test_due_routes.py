@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from registry_sync.airflow.operators.list_routes import split_unmodified, widen_to_everything
 from registry_sync.routes.discovery import FoundRoute
+from registry_sync.sync.due_routes import split_unmodified, widen_to_everything
 from registry_sync.sync.window import RunInterval, Window
 from testkit.settings import route_settings
 from tests.unit.config.test_entries import a_route
