@@ -35,8 +35,9 @@ from registry_sync.registry.wire.http_errors import decode_error
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.transport import Transport
 from registry_sync.routes.load import load_mirrors
-from registry_sync.skopeo.errors import decode_failure, last_words
+from registry_sync.skopeo.errors import decode_failure
 from registry_sync.skopeo.image_copy import ImageCopy
+from registry_sync.skopeo.output import last_words
 from registry_sync.text import LONGEST_TEXT
 from testkit import images
 from testkit.aws import ENVIRONMENT, shared_keys

@@ -20,8 +20,9 @@ from registry_sync.registry.proxies import shown_proxy
 from registry_sync.registry.sent_secrets import SentSecrets
 from registry_sync.skopeo.command import copy_argv
 from registry_sync.skopeo.config_files import PolicyFiles, SkopeoFiles, renew_auth_file, write_skopeo_files
-from registry_sync.skopeo.errors import decode_failure, redact
+from registry_sync.skopeo.errors import decode_failure
 from registry_sync.skopeo.image_copy import ImageCopy
+from registry_sync.skopeo.output import redact
 from registry_sync.skopeo.proxies import proxy_variables
 from registry_sync.skopeo.runner import RunningSkopeo, SkopeoProgram
 from registry_sync.text import one_line

@@ -15,7 +15,7 @@ from typing import Any
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.skopeo.config_files import PolicyFiles, Workspace
-from registry_sync.skopeo.errors import SIGSTORE_DISABLED
+from registry_sync.skopeo.error_texts import SIGSTORE_DISABLED
 from registry_sync.skopeo.runner import SkopeoProgram, run
 from registry_sync.worker.private_directory import private_directory, writing
 
