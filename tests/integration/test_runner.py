@@ -21,9 +21,10 @@ from registry_sync.errors import ConfigurationError, RefusedError, TemporaryErro
 from registry_sync.oci.reference import Reference, Repository
 from registry_sync.registry.endpoint import Credentials, Endpoint, Proxy
 from registry_sync.routes.load import load_mirrors
-from registry_sync.skopeo import container as skopeo_container
-from registry_sync.skopeo.container import TASK_LABEL
+from registry_sync.skopeo import docker_daemon
+from registry_sync.skopeo.container_image import find_skopeo_image
 from registry_sync.skopeo.copier import Skopeo
+from registry_sync.skopeo.docker_daemon import TASK_LABEL
 from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.policy import can_verify_sigstore
@@ -189,7 +190,7 @@ def test_any_task_removes_old_containers(mirror: Mirror, monkeypatch: pytest.Mon
         client.start(running)
         assert mirror.run().state == "success"
         assert {container["Id"] for container in mirror.containers()} == {left, running}
-        monkeypatch.setattr(skopeo_container, "ABANDONED_AFTER", timedelta())
+        monkeypatch.setattr(docker_daemon, "ABANDONED_AFTER", timedelta())
         assert mirror.run().state == "success"
         assert [container["Id"] for container in mirror.containers()] == [running]
         client.remove_container(running, force=True)
@@ -241,11 +242,11 @@ def test_a_container_reaches_registries_by_their_proxy_alone(
         proxy = stack.enter_context(ForwardProxy(hosts, login=f"{login.username}:{login.secret}"))
         own = Proxy(url=proxy.url, credentials=login)
         source, destination = (Endpoint(host=name, ca_file=authority.ca_file, proxy=own) for name in names)
-        docker = skopeo_container.Docker(
+        docker = docker_daemon.Docker(
             connect=daemon.client, url=daemon.url, image="skopeo-of-this-machine", network="host", task="t"
         )
         with Skopeo(
-            lambda: skopeo_container.find_skopeo_image(docker),
+            lambda: find_skopeo_image(docker),
             source=source,
             destination=destination,
             copy_timeout_seconds=60,

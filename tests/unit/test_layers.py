@@ -70,7 +70,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "httpx": (),
     "aiohttp": (),
     "subprocess": ("skopeo.local",),
-    "docker": ("skopeo.container", "airflow.hooks.skopeo"),
+    "docker": ("skopeo.container", "skopeo.docker_daemon", "airflow.hooks.skopeo"),
     "multiprocessing": (),
     "pty": (),
     "yaml": ("config.reading.yaml_source", "config.reading.yaml_errors", "nodes.roll_out.yaml_text"),

@@ -1,4 +1,4 @@
-"""Skopeo in containers, for workers without skopeo: one container per copy, with the files of the route copied in.
+"""Skopeo in a container, for workers without skopeo: one container per copy, with the files of the route copied in.
 
 The Docker daemon may run on another machine, where the worker's files cannot be mounted. So the files are copied into
 the container before it starts, and are deleted with it.
@@ -17,55 +17,25 @@ import struct
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from docker import APIClient
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import DockerException, NotFound
 from docker.types import LogConfig
 from urllib3.exceptions import HTTPError
 
-from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.skopeo.config_files import Workspace
-from registry_sync.skopeo.local import POLL_SECONDS, VERSION_SECONDS
-from registry_sync.skopeo.runner import OLDEST_VERSION, SkopeoVersion, check_version, parse_version, run
+from registry_sync.skopeo.docker_daemon import TASK_LABEL, Docker, translate_errors
+from registry_sync.skopeo.local import POLL_SECONDS
 from registry_sync.skopeo.traffic import INTERVAL_SECONDS, Traffic, read_io_counters
-from registry_sync.worker.private_directory import private_directory
 
 log = logging.getLogger(__name__)
 
-TASK_LABEL = "registry_sync.task"
-"""Label of every container with its task. A later try of the task removes the containers of a killed worker."""
-
-ABANDONED_AFTER = timedelta(minutes=10)
-"""Age at which any task removes a container that does not run.
-
-A living worker removes its containers as soon as they end, so this one was left by a killed worker. It contains
-passwords, and its own task may never be tried again.
-"""
 
 _SIGNAL_BASE = 128
 """Docker reports a death by signal as this number plus the signal's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Docker:
-    """A Docker daemon and the settings for its containers.
-
-    :param connect: makes a client; the calling thread closes it.
-    :param network: name of a network of the daemon, or ``host``.
-    :param task: value of the label ``TASK_LABEL``, the same for each try of a task.
-    """
-
-    connect: Callable[[], APIClient]
-    url: str
-    image: str
-    network: str
-    task: str
 
 
 class SkopeoContainer:
@@ -78,11 +48,11 @@ class SkopeoContainer:
         self._listener: threading.Thread | None = None
         self._output: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._started_at = time.monotonic()
-        with _translate_errors(docker):
+        with translate_errors(docker):
             self._client = docker.connect()
         self._traffic = Traffic(most_seconds_between=self._client.timeout + POLL_SECONDS)
         try:
-            with _translate_errors(docker):
+            with translate_errors(docker):
                 self._id = self._create(argv, workspace)
                 self._start(workspace)
         except BaseException:
@@ -191,7 +161,7 @@ class SkopeoContainer:
 
         The wait is short: without output, a container that still runs cannot be watched.
         """
-        with _translate_errors(self._docker), closing(self._docker.connect()) as client:
+        with translate_errors(self._docker), closing(self._docker.connect()) as client:
             try:
                 status = int(client.wait(self._id, timeout=client.timeout)["StatusCode"])
             except NotFound:
@@ -228,107 +198,6 @@ def _process_counters(pid: int, container: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return read_io_counters(pid) if is_local else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkopeoImage:
-    """The skopeo of an image at a Docker daemon."""
-
-    docker: Docker
-    version: SkopeoVersion
-
-    @property
-    def command(self) -> tuple[str, ...]:
-        return ("skopeo",)
-
-    @property
-    def label(self) -> str:
-        return f"skopeo of {self.docker.image}"
-
-    @property
-    def needs_output(self) -> bool:
-        """The traffic of a container is read when it prints. Without output, that of a short copy would be 0."""
-        return True
-
-    def start(self, argv: Sequence[str], workspace: Workspace) -> SkopeoContainer:
-        return SkopeoContainer(self.docker, argv, workspace)
-
-
-def find_skopeo_image(docker: Docker) -> SkopeoImage:
-    """Find the skopeo of the configured image, which is pulled if the daemon does not have it.
-
-    :raises ConfigurationError: when skopeo is not found or too old, or the daemon refuses a call.
-    :raises TemporaryError: when the daemon does not respond.
-    """
-    _pull_image(docker)
-    _remove_abandoned(docker)
-    unchecked = SkopeoImage(docker=docker, version=OLDEST_VERSION)
-    with private_directory() as directory:
-        workspace = Workspace(directory=directory, environment={"HOME": str(directory)})
-        output = run(unchecked, [*unchecked.command, "--version"], workspace, VERSION_SECONDS)
-    version = check_version(parse_version(output, unchecked.label), unchecked.label)
-    return replace(unchecked, version=version)
-
-
-def _pull_image(docker: Docker) -> None:
-    """Pull the image unless the daemon has it.
-
-    :raises ConfigurationError: when the image does not exist.
-    """
-    with _translate_errors(docker), closing(docker.connect()) as client:
-        try:
-            client.inspect_image(docker.image)
-        except ImageNotFound:
-            log.info("Pulling %s at the Docker daemon %s", docker.image, docker.url)
-            for step in client.pull(docker.image, stream=True, decode=True):
-                if "error" in step:
-                    text = f"the Docker daemon at {docker.url} cannot pull {docker.image}: {step['error']}"
-                    raise TemporaryError(text) from None
-
-
-def _remove_abandoned(docker: Docker) -> None:
-    """Remove the containers that killed workers left: those of an earlier try of this task, old ones of all."""
-    with _translate_errors(docker), closing(docker.connect()) as client:
-        for container in client.containers(all=True, filters={"label": TASK_LABEL}):
-            if container["Labels"][TASK_LABEL] == docker.task or _is_abandoned(client, container):
-                log.info("removing container %s, which a killed task left", container["Id"][:12])
-                try:
-                    client.remove_container(container["Id"], force=True)
-                except APIError as error:  # 404 or 409 when another task removes it at the same time
-                    log.info("container %s was not removed: %s", container["Id"][:12], error.explanation)
-
-
-def _is_abandoned(client: APIClient, container: Mapping[str, Any]) -> bool:
-    """Return whether a container has not run for ``ABANDONED_AFTER`` by the daemon's clock."""
-    if container["State"] not in ("created", "exited", "dead"):
-        return False
-    try:
-        details = client.inspect_container(container["Id"])
-    except NotFound:
-        return False
-    idle_since = details["Created"] if details["State"]["Status"] == "created" else details["State"]["FinishedAt"]
-    now = datetime.fromisoformat(client.info()["SystemTime"])
-    return now - datetime.fromisoformat(idle_since) > ABANDONED_AFTER
-
-
-@contextmanager
-def _translate_errors(docker: Docker) -> Iterator[None]:
-    """Translate docker-py errors: a refusal → ConfigurationError, no answer → TemporaryError."""
-    where = f"the Docker daemon at {docker.url}"
-    try:
-        yield
-    except NotFound as error:
-        raise ConfigurationError(
-            f"{where} has no image {docker.image!r} or network {docker.network!r}, and cannot get "
-            f"it: {error.explanation}; check skopeo: in the mirrors file"
-        ) from error
-    except APIError as error:
-        text = f"{where} answered {error.status_code}: {error.explanation}"
-        if error.is_server_error():
-            raise TemporaryError(text) from error
-        raise ConfigurationError(text) from error
-    except (DockerException, OSError) as error:
-        raise TemporaryError(f"{where} cannot be reached: {error}") from error
 
 
 def _environment(workspace: Workspace) -> Mapping[str, str]:

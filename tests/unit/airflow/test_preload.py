@@ -66,7 +66,8 @@ NOT_PRELOADED = (
     "registry_sync.airflow.states.open_database",  # commands and checks open it
     "registry_sync.checks",  # likewise by hand
     "registry_sync.registry.web_pages",  # of links
-    "registry_sync.skopeo.container",  # a task imports it where skopeo runs in containers
+    "registry_sync.skopeo.container_image",  # a task imports it where skopeo runs in containers
+    "registry_sync.skopeo.docker_daemon",  # likewise
 )
 """Packages and modules that mirrors' tasks do not import."""
 

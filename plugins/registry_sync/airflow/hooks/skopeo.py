@@ -83,7 +83,8 @@ class SkopeoHook(BaseHook):
                 f"skopeo cannot run in containers: this worker has no Python package {missing[0]!r}; install "
                 "registry-sync[docker], or requirements.txt"
             )
-        from registry_sync.skopeo.container import Docker, find_skopeo_image
+        from registry_sync.skopeo.container_image import find_skopeo_image
+        from registry_sync.skopeo.docker_daemon import Docker
 
         docker = Docker(
             connect=self._connect,
