@@ -15,8 +15,9 @@ from registry_sync.airflow.dags.watch import WATCH_TASK
 from registry_sync.airflow.ids import READINESS_DAG as READINESS
 from registry_sync.airflow.ids import REPORT_TASK, copy_task, routes_task
 from registry_sync.airflow.ids import WATCH_DAG as WATCH
+from registry_sync.config.reading.file_text import PATH_VARIABLE
 from registry_sync.registry.traffic import Traffic
-from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
+from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route, route_of
 from registry_sync.state.document import as_document
 from registry_sync.state.metrics import METRICS

@@ -20,7 +20,8 @@ from registry_sync.airflow.dags.watch import WATCH_TASK, build_watch_dag
 from registry_sync.airflow.ids import REPORT_TASK
 from registry_sync.airflow.messages import notifications
 from registry_sync.config.document import MirrorsFile
-from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
+from registry_sync.config.reading.file_text import PATH_VARIABLE
+from registry_sync.routes.load import load_mirrors
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
 from registry_sync.state.document import as_document
 from registry_sync.state.names import (

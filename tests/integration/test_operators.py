@@ -25,6 +25,7 @@ from registry_sync.airflow.runs import label
 from registry_sync.airflow.runs.deferral import MAX_DEFERRALS
 from registry_sync.airflow.runs.retries import JITTER_SECONDS
 from registry_sync.airflow.triggers.not_before import NotBeforeTrigger
+from registry_sync.config.reading.file_text import PATH_VARIABLE
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
@@ -35,7 +36,7 @@ from registry_sync.errors import (
     TemporaryError,
 )
 from registry_sync.registry.endpoint import Credentials
-from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
+from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route, route_key
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.policy import can_verify_sigstore

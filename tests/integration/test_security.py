@@ -22,6 +22,7 @@ import requests
 
 from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.cli.main import main
+from registry_sync.config.reading.file_text import PATH_VARIABLE
 from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry import client as registry_client
@@ -32,7 +33,7 @@ from registry_sync.registry.vendors.quay import OAUTH_USER
 from registry_sync.registry.wire import paging
 from registry_sync.registry.wire.transport import Transport
 from registry_sync.routes.discovery import expand_routes
-from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
+from registry_sync.routes.load import load_mirrors
 from registry_sync.sync.reading.source import repository_lister
 from testkit import images
 from testkit.interceptor import Interceptor

@@ -77,7 +77,6 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "pydantic": (
         "config.entries",
         "config.reading",
-        "routes.load",
         "state.document",
         "state.times",
         "airflow.pages.run_again",

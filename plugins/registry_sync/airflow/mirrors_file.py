@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from registry_sync.config.document import MirrorsFile
+from registry_sync.config.reading.file_text import mirrors_path, read_mirrors_text
 from registry_sync.errors import MirrorsFileError
-from registry_sync.routes.load import load_mirrors, mirrors_path, parse_mirrors, read_mirrors_text
+from registry_sync.routes.load import load_mirrors, parse_mirrors
 from registry_sync.worker.kept_text import keep_text, read_kept_text
 
 log = logging.getLogger(__name__)

@@ -191,7 +191,7 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 
 def _default_file() -> Path:
-    from registry_sync.routes.load import mirrors_path
+    from registry_sync.config.reading.file_text import mirrors_path
 
     return mirrors_path(PROJECT)
 

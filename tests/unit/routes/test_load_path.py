@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.routes.load import PATH_VARIABLE, mirrors_path
+from registry_sync.config.reading.file_text import PATH_VARIABLE, mirrors_path
 
 
 def make(folder: Path, *, has_file: bool = True) -> Path:

@@ -11,8 +11,9 @@ import pytest
 from registry_sync.airflow.dags.mirror_docs import describe
 from registry_sync.airflow.mirrors_file import check_mirrors_file, load_dag_mirrors
 from registry_sync.cli.main import main
+from registry_sync.config.reading.file_text import PATH_VARIABLE
 from registry_sync.errors import MirrorsFileError
-from registry_sync.routes.load import PATH_VARIABLE, load_healthy_mirrors, load_mirrors
+from registry_sync.routes.load import load_healthy_mirrors, load_mirrors
 from registry_sync.worker.shared_directory import shared_directory
 
 COMMON = """\

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from registry_sync.config.reading.file_text import read_mirrors_text
 from registry_sync.errors import MirrorsFileError
-from registry_sync.routes.load import load_healthy_mirrors, load_mirrors, parse_mirrors, read_mirrors_text
+from registry_sync.routes.load import load_healthy_mirrors, load_mirrors, parse_mirrors
 from tests.unit.routes.files import Write
 
 REGISTRIES = """registries:
