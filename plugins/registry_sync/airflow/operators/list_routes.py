@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -48,9 +48,9 @@ from registry_sync.routes.gone import find_gone, gone_failure, gone_note, reposi
 from registry_sync.routes.route import Route, route_key, settings_at
 from registry_sync.state.names import route_names
 from registry_sync.state.recording.problems import MAX_REASON_LENGTH
-from registry_sync.sync.artifacts.lacking import NONE_LACKING
 from registry_sync.sync.due_routes import check_accepted_are_compared, split_unmodified, widen_to_everything
-from registry_sync.sync.run_state import LastLook, Watermark
+from registry_sync.sync.earlier_runs import EarlierRuns
+from registry_sync.sync.run_state import LastLook
 from registry_sync.sync.scope import RouteScope, RouteTask
 from registry_sync.sync.unrouted import unrouted_reports
 from registry_sync.sync.verification.damaged_images import DamagedImage
@@ -110,14 +110,7 @@ class ListRoutesOperator(BaseOperator):
         params, run = read_parameters(context), read_run_interval(context)
         window = window_of_run(run, read_window_request(params), self.mirror.full_check)
         moved = read_accepted(params, run)
-        if params["destinations"] and self.destination.name not in params["destinations"]:
-            self.log.info("Destination %s is not selected in this run; nothing to do", self.destination.name)
-            return []
-        if self.mirror.is_disabled(datetime.now(UTC)):
-            note = f"the mirror is {until_text(self.mirror.disabled_until)}; nothing is copied or deleted"
-            self._note(context, note)
-            until = self.mirror.disabled_until
-            context["ti"].xcom_push(DISABLED_KEY, {ALL_ROUTES: until and until.isoformat()})
+        if self._has_no_work(context, params["destinations"]):
             return []
         scope = RouteScope(tags=only_tags(params["tags"] or []), dry_run=params["dry_run"])
         self._check_skopeo(task_label(context))
@@ -143,7 +136,24 @@ class ListRoutesOperator(BaseOperator):
         check_map_length(len(work), f"mirror {self.mirror.name!r} has {len(work)} routes", "split the mirror")
         self._log_work(window, work, unmodified)
         deep_checks = self._deep_checks(context, rotation, work)
-        return self._tasks(context, run, scope, work, deep_checks, last_look, watermark, names, accepted)
+        due = read_due_deletions(context, run, self.destination.name)
+        earlier = EarlierRuns(last_look=last_look, watermark=watermark, due_deletions=due)
+        return self._tasks(run, scope, work, deep_checks, earlier, names, accepted)
+
+    def _has_no_work(self, context: Context, destinations: Collection[str] | None) -> bool:
+        """Return whether this run leaves out the destination, or the whole mirror is disabled.
+
+        :param destinations: names from the run's parameters; none means all.
+        """
+        if destinations and self.destination.name not in destinations:
+            self.log.info("Destination %s is not selected in this run; nothing to do", self.destination.name)
+            return True
+        if not self.mirror.is_disabled(datetime.now(UTC)):
+            return False
+        until = self.mirror.disabled_until
+        self._note(context, f"the mirror is {until_text(until)}; nothing is copied or deleted")
+        context["ti"].xcom_push(DISABLED_KEY, {ALL_ROUTES: until and until.isoformat()})
+        return True
 
     def _compare(
         self, context: Context, found: Discovery, names: Mapping[str, str], last_look: LastLook, window: Window
@@ -204,32 +214,25 @@ class ListRoutesOperator(BaseOperator):
 
     def _tasks(
         self,
-        context: Context,
         run: RunInterval,
         scope: RouteScope,
         work: Sequence[tuple[Route, Window]],
         deep_checks: Sequence[DeepCheck | None],
-        last_look: LastLook,
-        watermark: Watermark | None,
+        earlier: EarlierRuns,
         names: Mapping[str, str],
         accepted: Mapping[str, Mapping[str, Digest]],
     ) -> list[RouteTask]:
         """The work of the mapped tasks: each route with its name and the XCom state of earlier runs."""
-        due = read_due_deletions(context, run, self.destination.name)
         tasks = []
         for (route, window), deep_check in zip(work, deep_checks, strict=True):
             own = replace(
                 scope,
                 window=window,
-                due_deletions=due.get(route_key(route)),
                 deep_check=deep_check,
-                compares_names=compares_names(run, window, route, watermark, self.mirror.full_check),
+                compares_names=compares_names(run, window, route, earlier.watermark, self.mirror.full_check),
                 accepted=accepted.get(route_key(route), {}),
-                stale_tags=frozenset(watermark.stale_tags.get(route_key(route), ()) if watermark else ()),
-                lacking=watermark.lacking.get(route_key(route), NONE_LACKING) if watermark else NONE_LACKING,
-                last_selected=last_look.repositories.get(str(route.source_repository)),
             )
-            tasks.append(RouteTask(route=route, scope=own, name=names[route_key(route)]))
+            tasks.append(RouteTask(route=route, scope=earlier.add_to(own, route), name=names[route_key(route)]))
         return tasks
 
     def _deep_checks(
