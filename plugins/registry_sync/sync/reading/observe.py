@@ -273,7 +273,8 @@ def _spot_check(
     if not (scope.window.is_full_check or scope.stale_tags):
         return selection, frozenset()
     route, chosen = session.route, set(selection.selected).difference(selection.pins)
-    source = {entry.name: entry.digest for entry in listing.entries if entry.digest and entry.name in chosen}
+    listed = listing.entries if listing.artifacts is not None else []
+    source = {entry.name: entry.digest for entry in listed if entry.digest and entry.name in chosen}
     listed_there = there.states if there.is_listed else {}
     destination = {tag: state for tag, state in listed_there.items() if isinstance(state, Digest) and tag in in_sync}
     pushed_at = push_times(listing.entries, chosen)
