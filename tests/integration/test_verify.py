@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
-from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
+from registry_sync.cli.arguments import FAILED, OK, UNANSWERED, UNUSABLE
 from registry_sync.cli.main import main
 from registry_sync.oci.reference import Digest
 from registry_sync.routes.route import Route
@@ -434,7 +434,9 @@ class TestCommand:
     ) -> Verify:
         """Run the command on a repository; return exit code, output and errors."""
 
-        def verify(name: str, *arguments: str) -> tuple[int, str, str]:
+        def verify(
+            name: str, *arguments: str, destination: RegistryProcess | Interceptor = destination
+        ) -> tuple[int, str, str]:
             registries = {
                 "origin": {"host": source.host, "tls": False},
                 "backup": {"host": destination.host, "tls": False},
@@ -486,6 +488,43 @@ class TestCommand:
         code, _, errors = verify("team/typo", "--tag", "v9")
         assert code == FAILED
         assert errors.endswith("no tag of 1 repositories was selected, so nothing was verified\n")
+
+    @pytest.mark.parametrize(
+        ("path", "status", "expected"),
+        [
+            ("/blobs/", 429, UNANSWERED),
+            ("/manifests/", 429, UNANSWERED),
+            ("/blobs/", 404, FAILED),
+            ("/manifests/", 403, FAILED),
+        ],
+    )
+    def test_a_registry_that_responds_with_an_error(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        wire: Interceptor,
+        verify: Verify,
+        path: str,
+        status: int,
+        expected: int,
+    ) -> None:
+        """After a temporary error nothing is known, as opposed to content that is missing, or a denied request."""
+        name = f"team/{path.strip('/')}{status}"
+        synced(source, destination, name)
+        for method in ("HEAD", "GET"):
+            wire.answer(method, f"/{name}{path}", status, b"", {"Retry-After": "7200"} if status == 429 else None)
+        assert verify(name, "--no-repair", "--read-bytes", "0", destination=wire)[0] == expected
+
+    def test_a_registry_that_is_down(
+        self, source: RegistryProcess, destination: RegistryProcess, verify: Verify
+    ) -> None:
+        synced(source, destination, "team/down")
+        with Interceptor(destination.url) as gone:
+            pass
+        code, output, errors = verify("team/down", destination=gone)
+        assert code == UNANSWERED
+        assert "refused" in output
+        assert errors.endswith("1 of 1 repositories are not whole, not in sync, or could not be verified\n")
 
     @pytest.mark.parametrize(
         "arguments", [("--mirror", "other"), ("--destination", "other"), ("--repository", "other/*")]

@@ -9,13 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from registry_sync.cli.arguments import FAILED, OK, chosen_destinations, named_mirror
+from registry_sync.cli.arguments import FAILED, OK, UNANSWERED, chosen_destinations, named_mirror
 from registry_sync.cli.connections import CommandConnections
 from registry_sync.cli.planning import find_routes
 from registry_sync.config.deep_check import DEFAULT_READ_BYTES, parse_share, parse_size
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
-from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.errors import (
+    ConfigurationError,
+    RateLimited,
+    ReferrersUnavailable,
+    RegistrySyncError,
+    TemporaryError,
+)
 from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route
 from registry_sync.sync.report import RouteReport
@@ -27,6 +33,9 @@ from registry_sync.sync.verification.deep_check import DeepCheck, Rotation
 from registry_sync.tags.rules import only_tags
 
 T = TypeVar("T")
+
+_UNANSWERED = frozenset(error.error_class for error in (RateLimited, ReferrersUnavailable, TemporaryError))
+"""Classes of errors after which nothing is known: a registry or service does not respond."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +72,10 @@ def _parsed_by(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 
 def print_verification(arguments: argparse.Namespace) -> int:
-    """Verify the selected routes, and print a table. Return 0 only when every selected tag is known to be whole."""
+    """Verify the selected routes, and print a table. Return 0 only when every selected tag is known to be whole.
+
+    Return 3 when nothing is known to be wrong, and a registry or service did not respond.
+    """
     reports = []
     for report in _verify_routes(arguments):
         reports.append(report)
@@ -76,7 +88,21 @@ def print_verification(arguments: argparse.Namespace) -> int:
         summary += "; run it without --no-repair to send again what is missing or damaged"
     if not arguments.json:
         print(f"\n{summary}", file=sys.stderr)
-    return FAILED if is_failed else OK
+    return _exit_code(reports) if is_failed else OK
+
+
+def _exit_code(reports: Sequence[RouteReport]) -> int:
+    """``UNANSWERED`` when every failure is a registry or service that does not respond."""
+    bad = [report for report in reports if _is_not_whole(report)]
+    return UNANSWERED if bad and all(map(_is_unknown, bad)) else FAILED
+
+
+def _is_unknown(report: RouteReport) -> bool:
+    """True when a report has failures, and none of them says anything about the content."""
+    if report.counts.get("would_copy") or _is_damaged(report):
+        return False
+    classes = {report.error_class, *(tag.error_class for tag in (*report.failed_tags, *report.locked_tags))} - {None}
+    return classes <= _UNANSWERED
 
 
 def _conclude(reports: Sequence[RouteReport], *, has_filter: bool) -> tuple[bool, str]:
