@@ -153,6 +153,21 @@ def test_a_destination_may_refuse_the_platform_cache(
         )
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_an_outage_does_not_refuse_the_platform_cache(
+    source: RegistryProcess, destination: RegistryProcess, name: str, status: int
+) -> None:
+    images.push(source.url, name, "v1", images.multi_arch(name, FIVE))
+    with Interceptor(destination.url) as wire:
+        wire.answer("PUT", f"/{MEMORY_TAG}$", status, b"", {"Retry-After": "7200"})
+        report = run_route(make_route(source, wire, name, platforms=BOTH))
+        assert counted(report) == {"copied": 1}
+        assert report.notes[0].startswith(
+            f"the platform cache 'registry_sync-platforms.team' could not be written to {wire.host}/{name}; the next "
+            f"run that can writes it ("
+        )
+
+
 def test_two_mirrors_with_different_platforms_have_two_caches(
     source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> None:

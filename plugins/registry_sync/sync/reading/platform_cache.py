@@ -89,12 +89,16 @@ def read_platform_cache(client: RegistryClient, route: Route) -> PlatformCache:
 
 
 def write_platform_cache(client: RegistryClient, route: Route, cache: Manifest) -> tuple[str, ...]:
-    """Write the cache. Returns a note when the destination refuses it: each run then reads the platforms again."""
+    """Write the cache. Returns a note when that fails. Runs read the platforms again while there is no cache."""
     repository, tag = route.destination_repository, platform_cache_tag(route.mirror)
     try:
         client.put_manifest(repository, tag, cache)
     except RegistrySyncError as error:
-        return (f"{repository} refuses the platform cache {tag!r}, so every run reads the platforms again ({error})",)
+        if error.is_permanent:
+            text = f"{repository} refuses the platform cache {tag!r}, so every run reads the platforms again"
+        else:
+            text = f"the platform cache {tag!r} could not be written to {repository}; the next run that can writes it"
+        return (f"{text} ({error})",)
     return ()
 
 
