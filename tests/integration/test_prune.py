@@ -90,6 +90,20 @@ class TestTwoSteps:
         assert (third.planned_deletions.marks, third.planned_deletions.listed) == ((), 5)
         assert not third.is_failed
 
+    def test_a_mirror_without_a_schedule_never_deletes(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        """By hand, as a dry run and with ``dry_run: true``, no reason promises a deletion that never comes."""
+        route = replace(make_route(source, destination, name, prune=GONE), has_schedule=False)
+        never = "no run deletes it, because only scheduled runs delete and the mirror has no schedule"
+        for dry_run in (False, True):
+            result = result_of(run_route(route, dry_run=dry_run), "v0")
+            assert (result.outcome, result.reason) == ("would_delete", f"gone at the source; {never}")
+        only_reported = make_route(source, destination, name, prune={**GONE, "dry_run": True})
+        result = result_of(run_route(replace(only_reported, has_schedule=False)), "v0")
+        assert result.reason == "gone at the source; only reported, because prune.dry_run is true"
+        assert "v0" in tags_of(destination, name)
+
     def test_a_deletion_new_in_the_second_run_waits_for_a_third(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:

@@ -144,7 +144,7 @@ def _plan(route: Route, request: PlanRequest, connections: Connections) -> Plann
     try:
         with open_session(route, connections) as session:
             observation = observe(session, request.scope)
-            plan = plan_route(observation, route.settings)
+            plan = plan_route(observation, route.settings, has_schedule=route.has_schedule)
             faults = write_faults(session) if plan.copies else ()
             totals = total_plan(session, observation, plan, request.sizes)
     except RegistrySyncError as error:

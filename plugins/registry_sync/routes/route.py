@@ -24,6 +24,7 @@ class Route:
     """One source repository, one destination repository, and the settings. Each route is one mapped task.
 
     ``is_discovered``: the route comes from a namespace rule, not from a repository that is written by name.
+    ``has_schedule``: its mirror has scheduled runs, which alone delete tags.
     """
 
     mirror: str
@@ -33,6 +34,7 @@ class Route:
     destination_repository: Repository
     settings: RouteSettings
     is_discovered: bool = False
+    has_schedule: bool = True
 
     @property
     def label(self) -> str:
@@ -52,6 +54,7 @@ class Route:
             "destination_repository": self.destination_repository.name,
             "settings": as_json(self.settings),
             "is_discovered": self.is_discovered,
+            "has_schedule": self.has_schedule,
         }
 
     @classmethod
@@ -68,6 +71,7 @@ class Route:
             destination_repository=Repository(destination.host, document["destination_repository"]),
             settings=settings_from_json(document["settings"]),
             is_discovered=document["is_discovered"],
+            has_schedule=document.get("has_schedule", True),  # a run that an upgrade interrupts lacks it
         )
 
 
@@ -86,6 +90,7 @@ def route_of(mirror: Mirror, rule: Rule, source: Registry, destination: Registry
         source_repository=read,
         destination_repository=Repository.at(destination.host, destination_name(naming, names)),
         settings=settings,
+        has_schedule=mirror.schedule is not None,
     )
 
 

@@ -33,8 +33,11 @@ from registry_sync.tags.select import Selection
 MAX_TAGS_IN_NOTE = 10
 
 
-def plan_route(observation: Observation, settings: RouteSettings) -> Plan:
-    """Decide for each tag that the source lists, and for each tag of the destination that pruning may delete."""
+def plan_route(observation: Observation, settings: RouteSettings, *, has_schedule: bool = True) -> Plan:
+    """Decide for each tag that the source lists, and for each tag of the destination that pruning may delete.
+
+    :param has_schedule: the mirror has scheduled runs, which alone delete tags.
+    """
     filtered = observation.source
     accepted = accepted_states(observation.scope.accepted, filtered)
     rules = overwriting(settings.on_moved_tag, settings.backup_tag, observation.locked, observation.read_at, accepted)
@@ -54,7 +57,8 @@ def plan_route(observation: Observation, settings: RouteSettings) -> Plan:
         case NotPrunable(reason=reason):
             return replace(plan, notes=(*plan.notes, f"nothing was pruned: {reason}"))
         case both_sides:
-            return plan_deletions(plan, both_sides, settings, observation.scope.due_deletions)
+            due = observation.scope.due_deletions
+            return plan_deletions(plan, both_sides, settings, due, has_schedule=has_schedule)
 
 
 def plan_tags(

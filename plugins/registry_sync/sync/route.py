@@ -40,7 +40,7 @@ def sync_route(session: Session, scope: RouteScope) -> SyncedRoute:
     """
     started = time.monotonic()
     observation = observe(session, scope)
-    plan = plan_route(observation, session.route.settings)
+    plan = plan_route(observation, session.route.settings, has_schedule=session.route.has_schedule)
     log_plan(plan)
     if scope.dry_run:
         execution = add_verification(session, observation, plan, preview_plan(session, plan), repairs=False)
@@ -69,7 +69,7 @@ def verify_route(session: Session, scope: RouteScope) -> RouteReport:
     """
     started = time.monotonic()
     observation = observe(session, scope)
-    plan = plan_route(observation, session.route.settings)
+    plan = plan_route(observation, session.route.settings, has_schedule=session.route.has_schedule)
     with nullcontext() if scope.dry_run else session.skopeo:
         execution = add_verification(session, observation, plan, preview_plan(session, plan), repairs=not scope.dry_run)
     return _summarize(session, observation, plan, execution, started)

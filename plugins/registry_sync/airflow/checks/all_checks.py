@@ -13,6 +13,7 @@ from registry_sync.airflow.checks.notifiers import check_notifiers
 from registry_sync.airflow.checks.settings import check_map_length, check_queues
 from registry_sync.airflow.masking import masked_finding
 from registry_sync.checks.finding import Finding, guarded
+from registry_sync.checks.pruning import check_pruning
 from registry_sync.checks.registries import check_registries
 from registry_sync.checks.shared_names import check_shared_names
 from registry_sync.checks.worker import check_worker
@@ -43,6 +44,7 @@ def check_airflow(file: MirrorsFile) -> Iterator[Finding]:
     """Check the needs of a run of Airflow, by its database and settings."""
     found = (
         guarded("mirrors", "names at destinations", check_shared_names(file)),
+        guarded("mirrors", "prune", check_pruning(file)),
         guarded("Airflow", "database", check_database(file)),
         guarded("Airflow", "map length", check_map_length(file)),
         guarded("Airflow", "queues", check_queues(file)),

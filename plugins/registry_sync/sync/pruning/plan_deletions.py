@@ -29,6 +29,10 @@ MAX_PLANNED = 100
 
 MAX_TAGS_IN_MESSAGE = 5
 
+AGAIN = "deleted when the next scheduled run plans it again"
+
+UNSCHEDULED = "no run deletes it, because only scheduled runs delete and the mirror has no schedule"
+
 SAME_IMAGE = "has the same image, and this registry deletes images only with all their tags"
 
 _DIGEST_DIGITS = 8
@@ -90,10 +94,18 @@ def prune_policy(settings: RouteSettings) -> PrunePolicy | None:
     return PrunePolicy(rules=settings.prune, tags=settings.tags, backup_tag=settings.backup_tag)
 
 
-def plan_deletions(plan: Plan, sides: BothSides, settings: RouteSettings, due: PlannedDeletions | None) -> Plan:
+def plan_deletions(
+    plan: Plan,
+    sides: BothSides,
+    settings: RouteSettings,
+    due: PlannedDeletions | None,
+    *,
+    has_schedule: bool = True,
+) -> Plan:
     """Add the deletions to a plan. When something looks wrong, none are added, and a note says why.
 
     :param due: deletions planned by earlier scheduled runs.
+    :param has_schedule: the mirror has scheduled runs, which alone delete tags.
     """
     policy = prune_policy(settings)
     if policy is None:
@@ -104,8 +116,11 @@ def plan_deletions(plan: Plan, sides: BothSides, settings: RouteSettings, due: P
         planned = PlannedDeletions(marks=(), listed=seen)
         return replace(plan, planned_deletions=planned, notes=(*plan.notes, f"nothing was pruned: {problem}"))
     shared = {} if sides.deletes_tags_alone else tags_sharing_an_image(candidates, sides.destination)
+    later = AGAIN if has_schedule else UNSCHEDULED
     deletions = [
-        _plan_deletion(policy, DeleteTag(tag=tag, digest=digest, reason=_with_condition(reason, shared.get(tag))), due)
+        _plan_deletion(
+            policy, DeleteTag(tag=tag, digest=digest, reason=_with_condition(reason, shared.get(tag))), due, later
+        )
         for tag, reason in candidates.items()
         if tag not in sides.found_at_source and (digest := sides.destination[tag])
     ][:MAX_PLANNED]
@@ -124,11 +139,12 @@ def add_deletions(plan: Plan, deletions: Iterable[DeleteTag]) -> Plan:
     return replace(plan, decisions=tuple(sorted((*others, *added), key=lambda decision: decision.tag)))
 
 
-def _plan_deletion(policy: PrunePolicy, deletion: DeleteTag, due: PlannedDeletions | None) -> DeleteTag:
+def _plan_deletion(policy: PrunePolicy, deletion: DeleteTag, due: PlannedDeletions | None, later: str) -> DeleteTag:
+    """The deletion with what becomes of it: ``later`` if it is not due in this run."""
     if policy.rules.dry_run:
         return replace(deletion, reason=f"{deletion.reason}; only reported, because prune.dry_run is true")
     if due is None or deletion_mark(deletion.tag, deletion.digest) not in due.marks:
-        return replace(deletion, reason=f"{deletion.reason}; deleted when the next scheduled run plans it again")
+        return replace(deletion, reason=f"{deletion.reason}; {later}")
     return replace(deletion, is_due=True)
 
 
