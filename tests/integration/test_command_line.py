@@ -375,6 +375,7 @@ def test_explain_prints_settings_and_their_origins(
     assert settings["retries"] == ("1", "defaults")
     assert settings["destinations"][1] == "mirrors.team"
     assert settings["full_check"] == ("@daily", "built-in default")
+    assert settings["start_date"] == ("2026-01-01", "built-in default")
     assert settings["skopeo"] == ("local", "built-in default")
     assert settings["deep_check"] == ('{"schedule": "@weekly", "share": "25%", "read": "5 GB"}', "mirrors.team")
     origins = [origin for _, origin in settings.values()]

@@ -16,7 +16,7 @@ from registry_sync.cli.connections import open_client
 from registry_sync.config.as_json import as_json
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.entries.mirror import MIRROR_OPTIONS
-from registry_sync.config.mirror import Mirror
+from registry_sync.config.mirror import DEFAULT_START_DATE, Mirror
 from registry_sync.config.registry import Registry
 from registry_sync.config.rules import NamespaceRule, RepositoryRule, Rule, rule_summary
 from registry_sync.config.team_keys import access_as_written
@@ -224,6 +224,7 @@ def _settings(mirror: Mirror, rule_route: RuleRoute) -> Iterator[SettingOrigin]:
     skopeo = settings.skopeo
     values["skopeo"] = {"runner": skopeo.runner, **as_json(skopeo)} if as_json(skopeo) else skopeo.runner
     values |= {name: as_json(getattr(mirror, name)) for name in MIRROR_OPTIONS}
+    values["start_date"] = values["start_date"] or f"{DEFAULT_START_DATE:%Y-%m-%d}"
     values["deep_check"] = mirror.deep_check.as_written()
     values["access_control"] = access_as_written(mirror.access_control)
     values["notify"] = [notifier.as_written() for notifier in mirror.notify]

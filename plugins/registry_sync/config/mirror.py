@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from registry_sync.config.deep_check import DeepCheckRules
 from registry_sync.config.events import EventRules
@@ -12,6 +12,9 @@ from registry_sync.config.registry import Registry
 from registry_sync.config.rules import Rule
 from registry_sync.config.team_keys import AccessControl
 from registry_sync.tags.rules import Duration
+
+DEFAULT_START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
+"""The start of the first scheduled interval of mirrors that write none, and of the other DAGs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

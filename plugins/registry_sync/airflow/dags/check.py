@@ -6,11 +6,11 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
-from registry_sync.airflow.dags.mirror import DEFAULT_START_DATE
 from registry_sync.airflow.ids import CHECK_DAG, REPORT_TASK
 from registry_sync.airflow.operators.check import CheckOperator, CheckReportOperator
 from registry_sync.checks.places import list_places, part_of_file, task_names
 from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import DEFAULT_START_DATE
 
 
 def build_check_dag(file: MirrorsFile) -> DAG:

@@ -22,12 +22,10 @@ from registry_sync.airflow.runs.retries import MirrorRetryPolicy
 from registry_sync.airflow.runs.route_numbers import RouteNumbers
 from registry_sync.airflow.states.destination_state import DestinationOfMirror
 from registry_sync.config.document import MirrorsFile
-from registry_sync.config.mirror import Mirror
+from registry_sync.config.mirror import DEFAULT_START_DATE, Mirror
 from registry_sync.config.registry import Registry
 from registry_sync.config.team_keys import OWN_TAG, access_for_airflow
 from registry_sync.routes.disabled import until_text
-
-DEFAULT_START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def build_dag(mirror: Mirror, file: MirrorsFile, *, with_parameters: bool = True) -> DAG:

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
-from registry_sync.airflow.dags.mirror import DEFAULT_START_DATE
 from registry_sync.airflow.ids import CHECK_TASK, LIST_IMAGES_TASK, READINESS_DAG, REPORT_TASK, dag_id
 from registry_sync.airflow.operators.readiness import (
     CheckEndpointOperator,
@@ -16,6 +15,7 @@ from registry_sync.airflow.operators.readiness import (
 )
 from registry_sync.airflow.runs.retries import MirrorRetryPolicy
 from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import DEFAULT_START_DATE
 from registry_sync.config.node_pools import NodePool
 
 SCHEDULE = "45 * * * *"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from registry_sync.airflow.dags.mirror import DEFAULT_START_DATE
 from registry_sync.airflow.ids import MISTAKES_TAG, WATCH_DAG
 from registry_sync.airflow.operators.watch import WatchOperator
 from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import DEFAULT_START_DATE
 
 SCHEDULE = "*/15 * * * *"
 

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
-from registry_sync.airflow.dags.mirror import DEFAULT_START_DATE, add_tasks, dag_arguments, default_arguments
+from registry_sync.airflow.dags.mirror import add_tasks, dag_arguments, default_arguments
 from registry_sync.airflow.dags.trigger_form import parameters
 from registry_sync.airflow.ids import PUSHES_TASK, dag_id, pushes_dag_id
 from registry_sync.airflow.pushes.assets import subscribed_asset
 from registry_sync.airflow.pushes.list_pushed import ListPushedRoutesOperator
 from registry_sync.airflow.pushes.wait import PushesOperator
 from registry_sync.config.document import MirrorsFile
-from registry_sync.config.mirror import Mirror
+from registry_sync.config.mirror import DEFAULT_START_DATE, Mirror
 
 PRIORITY = 1000
 """Weight of the tasks in their pool. An image that was just pushed does not wait behind a full check."""
