@@ -54,7 +54,7 @@ class Route:
             "destination_repository": self.destination_repository.name,
             "settings": as_json(self.settings),
             "is_discovered": self.is_discovered,
-            "has_schedule": self.has_schedule,
+            **({} if self.has_schedule else {"has_schedule": False}),
         }
 
     @classmethod
@@ -71,7 +71,7 @@ class Route:
             destination_repository=Repository(destination.host, document["destination_repository"]),
             settings=settings_from_json(document["settings"]),
             is_discovered=document["is_discovered"],
-            has_schedule=document.get("has_schedule", True),  # a run that an upgrade interrupts lacks it
+            has_schedule=document.get("has_schedule", True),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -325,10 +325,11 @@ def test_globs_are_of_the_name_within_the_namespace(globs: Any, name: str, is_ch
 def test_named_repositories_become_routes() -> None:
     mirror = a_mirror("c/d", {"repository": "a/b", "rename": "mirrored/b", "on_moved_tag": "keep"})
     routes = (
-        FoundRoute(route=a_route("a/b", "mirrored/b", settings=RouteSettings(on_moved_tag=KEEP))),
-        FoundRoute(route=a_route("c/d", "c/d")),
+        a_route("a/b", "mirrored/b", settings=RouteSettings(on_moved_tag=KEEP)),
+        a_route("c/d", "c/d"),
     )
-    assert expand_routes(mirror, QUAY, ACR, nothing_found) == Discovery(routes=routes)
+    expected = tuple(FoundRoute(route=replace(route, has_schedule=False)) for route in routes)
+    assert expand_routes(mirror, QUAY, ACR, nothing_found) == Discovery(routes=expected)
 
 
 def test_official_images_of_docker_hub_are_in_its_library() -> None:
