@@ -90,6 +90,11 @@ COMMANDS: Mapping[str, CommandHelp] = {
         exit_codes={FAILED: "the file is written, and lacks something that the other tool's files say"},
     ),
     "schema": CommandHelp(examples=["> include/mirrors.schema.json"], page="docs/mirrors-file.md#the-file-itself"),
+    "nodes": CommandHelp(
+        examples=["render --pool outside_china --output out/", "audit", "check", "render --help"],
+        page="docs/nodes.md",
+        exit_codes={FAILED: "something that was looked at is not right"},
+    ),
     "nodes render": CommandHelp(
         examples=["--pool outside_china --output out/", "--pool outside_china --as daemonset --output out/"],
         page="docs/nodes.md#render",

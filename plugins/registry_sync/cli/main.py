@@ -35,7 +35,11 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
 
     :param program: name of the program in its help; by default that by which it was started.
     """
-    arguments = command_parser(program or _program(), sys.argv[1:] if argv is None else argv).parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    parser = command_parser(program or _program(), words)
+    arguments, others = parser.parse_known_args(words)
+    if others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}{_file_form(arguments)}")
     try:
         return int(arguments.command(arguments))
     except ConfigurationError as error:
@@ -44,6 +48,13 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
     except RegistrySyncError as error:
         print(error, file=sys.stderr)
         return FAILED if error.is_permanent else UNANSWERED
+
+
+def _file_form(arguments: argparse.Namespace) -> str:
+    """The form in which the command takes the mirrors file; empty for one that takes none."""
+    if "mirrors_file" in arguments:
+        return "; name the mirrors file by --mirrors-file FILE"
+    return "; name the mirrors file by FILE alone" if "file" in arguments else ""
 
 
 def command_parser(program: str, argv: Sequence[str]) -> argparse.ArgumentParser:
@@ -137,7 +148,13 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE[:TAG|@DIGEST]", help="name with or without its registry; or a digest")
     parser.add_argument("--live", action="store_true", help="also read the tag at the registries, and compare")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--file", type=Path, default=_default_file(), help="mirrors file, for --live (%(default)s)")
+    parser.add_argument(
+        "--mirrors-file",
+        type=Path,
+        default=_default_file(),
+        metavar="FILE",
+        help="mirrors file, for --live (%(default)s)",
+    )
     parser.set_defaults(command=print_where)
 
 

@@ -74,7 +74,7 @@ def _answer(arguments: argparse.Namespace) -> Answer:
         search=search,
         found=found,
         now=now,
-        live=read_live(arguments.file, found.page.items) if arguments.live else {},
+        live=read_live(arguments.mirrors_file, found.page.items) if arguments.live else {},
         similar=tuple(item.source for item in similar),
     )
 

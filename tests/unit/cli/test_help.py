@@ -24,6 +24,7 @@ COMMANDS = [
         ["where"],
         ["import"],
         ["schema"],
+        ["nodes"],
     ),
     *(["nodes", name] for name in ("render", "images", "collect", "audit", "prove", "check")),
 ]
@@ -41,7 +42,7 @@ def test_the_list_has_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
         for group in ([], ["nodes"])
         for name in re.findall(r"^    ([a-z]+)  ", help_of(group, capsys), re.MULTILINE)
     ]
-    assert sorted(listed) == sorted([*COMMANDS, ["nodes"]])
+    assert sorted(listed) == sorted(COMMANDS)
 
 
 def test_the_first_steps_are_accepted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +59,28 @@ def test_each_example_is_accepted(command: list[str], capsys: pytest.CaptureFixt
     for example in examples:
         words = shlex.split(example.partition(" > ")[0])
         assert words[: len(command)] == command
-        assert command_parser(PROGRAM, words).parse_args(words).command
+        if words[-1] != "--help":
+            assert command_parser(PROGRAM, words).parse_args(words).command
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("nodes render --pool X --output out nodes.yaml", "nodes.yaml; name the mirrors file by --mirrors-file FILE"),
+        ("nodes check nodes.yaml", "nodes.yaml; name the mirrors file by --mirrors-file FILE"),
+        ("where team/app --file m.yaml", "--file m.yaml; name the mirrors file by --mirrors-file FILE"),
+        ("plan --all --mirrors-file m.yaml", "--mirrors-file; name the mirrors file by FILE alone"),
+        ("validate a.yaml b.yaml", "b.yaml; name the mirrors file by FILE alone"),
+        ("status m.yaml", "m.yaml"),
+    ],
+)
+def test_an_argument_too_many_is_refused_with_the_form_for_the_mirrors_file(
+    words: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words.split(), PROGRAM)
+    assert ended.value.code == UNUSABLE
+    assert capsys.readouterr().err.endswith(f"{PROGRAM}: error: unrecognized arguments: {hint}\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -146,7 +146,7 @@ def test_commands_refuse_an_invalid_file(file: Path, command: list[str], capsys:
             )
             for seconds in ("nan", "inf", "0")
         ),
-        (["validate", "a", "b"], "python -m registry_sync: error: unrecognized arguments: b"),
+        (["validate", "a", "b"], "python -m registry_sync: error: unrecognized arguments: b; name the mirrors file by FILE alone"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
