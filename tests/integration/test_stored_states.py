@@ -608,7 +608,9 @@ def test_the_state_is_compared_with_the_registry(
     now: Digest | None,
     verdict: str,
 ) -> None:
-    code, printed, errors = command("where", f"{source.host}/team/app:{name}", "--live", "--mirrors-file", str(live_file))
+    code, printed, errors = command(
+        "where", f"{source.host}/team/app:{name}", "--live", "--mirrors-file", str(live_file)
+    )
     assert (code, errors) == (FAILED, "")  # one registry is down, and other states cannot be read
     lines = {line.split()[1]: line.split() for line in printed.splitlines()[3:5]}
     assert lines[f"{source.host}/team/app"] == [name, f"{source.host}/team/app", "source", _hex(NEW.digest)]
@@ -618,7 +620,9 @@ def test_the_state_is_compared_with_the_registry(
 
 
 def test_a_registry_that_is_down_is_its_own_error(command: Command, live_file: Path, source: RegistryProcess) -> None:
-    code, printed, _ = command("where", f"{source.host}/team/app:same", "--live", "--json", "--mirrors-file", str(live_file))
+    code, printed, _ = command(
+        "where", f"{source.host}/team/app:same", "--live", "--json", "--mirrors-file", str(live_file)
+    )
     live = json.loads(printed)["live"]
     assert code == FAILED
     assert [entry["verdict"] for entry in live] == ["", "same", "error"]

@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
     arguments, others = parser.parse_known_args(words)
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}{_file_form(arguments)}")
+    _warn_of_other_file(arguments, words)
     try:
         return int(arguments.command(arguments))
     except ConfigurationError as error:
@@ -55,6 +56,19 @@ def _file_form(arguments: argparse.Namespace) -> str:
     if "mirrors_file" in arguments:
         return "; name the mirrors file by --mirrors-file FILE"
     return "; name the mirrors file by FILE alone" if "file" in arguments else ""
+
+
+def _warn_of_other_file(arguments: argparse.Namespace, words: Sequence[str]) -> None:
+    """Warn if the command chose a mirrors file by itself, and DAG files in Airflow's home read another one."""
+    from registry_sync.config.reading.file_text import PATH_VARIABLE, unread_file_at_home
+
+    file = getattr(arguments, "mirrors_file", None) or getattr(arguments, "file", None)
+    is_read = isinstance(file, Path) and getattr(arguments, "live", True)
+    if not is_read or any(word.endswith(str(file)) for word in words):
+        return
+    if other := unread_file_at_home(PROJECT):
+        text = f"this command reads {file}, and DAG files in $AIRFLOW_HOME/dags read {other}"
+        print(f"{text}; name the file, or set {PATH_VARIABLE} for both", file=sys.stderr)
 
 
 def command_parser(program: str, argv: Sequence[str]) -> argparse.ArgumentParser:

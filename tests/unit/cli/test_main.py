@@ -86,6 +86,36 @@ def test_validate_reads_the_projects_file_by_default(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.startswith(f"{PROJECT / 'include' / 'mirrors.yaml'} is valid\n")
 
 
+@pytest.mark.parametrize(
+    "command", [["validate"], ["explain", "--mirror", "m", "--repository", "r"], ["nodes", "audit", "--pool", "x"]]
+)
+def test_a_command_warns_of_another_file_that_dag_files_read(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, other = PROJECT / "include" / "mirrors.yaml", tmp_path / "include" / "mirrors.yaml"
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.delenv("REGISTRY_SYNC_MIRRORS_FILE", raising=False)
+    warning = (
+        f"this command reads {own}, and DAG files in $AIRFLOW_HOME/dags read {other}; name the file, or set "
+        "REGISTRY_SYNC_MIRRORS_FILE for both\n"
+    )
+    other.parent.mkdir()
+
+    def warns(*more: str) -> bool:
+        main([*command, *more])
+        return capsys.readouterr().err.startswith(warning)
+
+    assert not warns()
+    other.symlink_to(own)
+    assert not warns()
+    other.unlink()
+    other.write_text(GOOD)
+    assert warns()
+    assert not warns(*(["--mirrors-file"] if command[0] == "nodes" else []), str(own))
+    monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", str(own))
+    assert not warns()
+
+
 def test_schema_prints_the_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == OK
     printed, errors = capsys.readouterr()
@@ -146,7 +176,10 @@ def test_commands_refuse_an_invalid_file(file: Path, command: list[str], capsys:
             )
             for seconds in ("nan", "inf", "0")
         ),
-        (["validate", "a", "b"], "python -m registry_sync: error: unrecognized arguments: b; name the mirrors file by FILE alone"),
+        (
+            ["validate", "a", "b"],
+            "python -m registry_sync: error: unrecognized arguments: b; name the mirrors file by FILE alone",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,9 +19,23 @@ def mirrors_path(project: Path) -> Path:
     """
     if named := os.environ.get(PATH_VARIABLE):
         return Path(named)
-    home = Path(os.environ.get("AIRFLOW_HOME") or "~/airflow").expanduser()
-    own, at_home = (folder / "include" / "mirrors.yaml" for folder in (project, home))
+    own, at_home = project / "include" / "mirrors.yaml", _path_at_home()
     return own if own.exists() or (own.parent.is_dir() and not at_home.exists()) else at_home
+
+
+def unread_file_at_home(project: Path) -> Path | None:
+    """The mirrors file in Airflow's home that DAG files there read, where a command in ``project`` reads another."""
+    path, at_home = mirrors_path(project), _path_at_home()
+    if os.environ.get(PATH_VARIABLE):
+        return None
+    try:
+        return None if path.samefile(at_home) else at_home
+    except OSError:  # one does not exist, or cannot be looked at
+        return None
+
+
+def _path_at_home() -> Path:
+    return Path(os.environ.get("AIRFLOW_HOME") or "~/airflow").expanduser() / "include" / "mirrors.yaml"
 
 
 def read_mirrors_text(path: Path) -> str:
