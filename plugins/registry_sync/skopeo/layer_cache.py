@@ -1,9 +1,9 @@
 """The place of skopeo's cache of layers, in which it notes which repository has which layer.
 
 From it skopeo takes a layer from another repository of the destination, instead of sending it. It writes the cache
-several times for each layer, waits each time until the disk has it, and lets one skopeo at a time do so. On a disk
-that takes a fifth of the CPU of a small image, and a third of its time. Without the cache a few layers are sent once
-more, so memory is safe enough for it.
+several times for each layer, waits each time until the disk has it, and lets one skopeo at a time do so. For small
+images that takes a large part of the copy. Without the cache a few layers are sent once more, so memory is safe enough
+for it.
 """
 
 from __future__ import annotations

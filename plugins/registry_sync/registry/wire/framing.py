@@ -1,4 +1,4 @@
-"""Where the head and the body of a response end: https://www.rfc-editor.org/rfc/rfc9112#section-6.3.
+"""The ends of the head and of the body of a response: https://www.rfc-editor.org/rfc/rfc9112#section-6.3.
 
 Errors are those of Python's own client, which is slower.
 """
