@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,11 +73,13 @@ class _Identity:
 
 
 def hold(contest: Contest, tools: Sequence[Tool]) -> list[Result]:
-    """Let each tool do the work, one after another, each with a destination of its own."""
+    """Let each tool do the work, one after another.
+
+    Each has registries and proxies of its own: the first one would warm up the others'.
+    """
     able = [tool for tool in tools if _can(contest, tool)]
-    with _identity(contest) as identity, RegistryProcess(storage=contest.source.folder, read_only=True) as source:
-        with CountingProxy(source, latency=contest.latency, certificate=identity.certificate) as here:
-            return [_run(contest, tool, source, here, identity) for tool in able]
+    with _identity(contest) as identity:
+        return [_run(contest, tool, identity) for tool in able]
 
 
 def _can(contest: Contest, tool: Tool) -> bool:
@@ -95,15 +97,16 @@ def _identity(contest: Contest) -> Iterator[_Identity]:
         yield _Identity(certificate=authority.issue(), ca_file=authority.ca_file)
 
 
-def _run(contest: Contest, tool: Tool, source: RegistryProcess, here: CountingProxy, identity: _Identity) -> Result:
+def _run(contest: Contest, tool: Tool, identity: _Identity) -> Result:
     print(f"  {tool.name} …", file=sys.stderr, flush=True)
     with copy_of(contest.source if contest.is_in_sync else None) as content:
-        with RegistryProcess(storage=content) as destination:
-            with CountingProxy(destination, latency=contest.latency, certificate=identity.certificate) as there:
-                here.take()
-                hosts = (here.host, there.host) if contest.is_counted else (source.host, destination.host)
-                cost = _measure(contest, tool, hosts, identity)
-                counts = (here.take(), there.take())
+        with ExitStack() as stack:
+            source = stack.enter_context(RegistryProcess(storage=contest.source.folder, read_only=True))
+            destination = stack.enter_context(RegistryProcess(storage=content))
+            here, there = (stack.enter_context(_proxy(contest, server, identity)) for server in (source, destination))
+            hosts = (here.host, there.host) if contest.is_counted else (source.host, destination.host)
+            cost = _measure(contest, tool, hosts, identity)
+            counts = (here.take(), there.take())
         right = count_right(content, contest.source.wanted)
     if cost.output:
         print(f"  {tool.name} ended with {cost.exit_code}: {cost.output}", file=sys.stderr)
@@ -117,6 +120,10 @@ def _run(contest: Contest, tool: Tool, source: RegistryProcess, here: CountingPr
         right=right,
         tags=contest.source.tags,
     )
+
+
+def _proxy(contest: Contest, server: RegistryProcess, identity: _Identity) -> CountingProxy:
+    return CountingProxy(server, latency=contest.latency, certificate=identity.certificate)
 
 
 def _measure(contest: Contest, tool: Tool, hosts: tuple[str, str], identity: _Identity) -> Cost:
