@@ -14,6 +14,7 @@ _WIDTH = 78
 _ALL_RIGHT = {OK: "no problem"}
 _NOT_VALID = {UNUSABLE: "the mirrors file or an argument is not valid"}
 _NO_RESPONSE = {UNANSWERED: "a registry, a secrets backend or Airflow's database does not respond"}
+_NO_DATABASE = {UNANSWERED: "Airflow's database does not respond"}
 
 FIRST_STEPS = """\
 first steps:
@@ -77,12 +78,15 @@ COMMANDS: Mapping[str, CommandHelp] = {
     "status": CommandHelp(
         examples=["", "--mirror quay_to_acr --json"],
         page="docs/status.md",
-        exit_codes={FAILED: "a destination is behind its promise, something fails, or is unknown", **_NO_RESPONSE},
+        exit_codes={FAILED: "a destination is behind its promise, something fails, or is unknown", **_NO_DATABASE},
     ),
     "where": CommandHelp(
         examples=["giantswarm/hyperkube:v1.0.0", "--live quay.io/giantswarm/hyperkube:v1.0.0"],
         page="docs/status.md#commands",
-        exit_codes={FAILED: "a destination lacks the image, or it is unknown", **_NO_RESPONSE},
+        exit_codes={
+            FAILED: "a destination lacks the image, or is unknown; --live: a registry disagrees or does not respond",
+            **_NO_DATABASE,
+        },
     ),
     "import": CommandHelp(
         examples=["regsync.yml -o include/mirrors.yaml", "--to acr.example.com/mirror sync.yml"],

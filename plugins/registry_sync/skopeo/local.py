@@ -70,7 +70,7 @@ def find_skopeo() -> SkopeoBinary:
 def find_known_skopeo() -> SkopeoBinary:
     """Find skopeo on PATH. It is run only if its version is not known since its file was last changed.
 
-    A run takes 10 ms of CPU. A script is always run, because it may start another program than before.
+    A run would be one more process for each task. A script is always run: it may start another program than before.
 
     :raises RegistrySyncError: as :func:`find_skopeo` does.
     """
